@@ -1,0 +1,3 @@
+module nullius.dev/templates
+
+go 1.26.0
