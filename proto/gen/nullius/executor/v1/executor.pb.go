@@ -204,7 +204,7 @@ func (x LogChunk_Stream) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogChunk_Stream.Descriptor instead.
 func (LogChunk_Stream) EnumDescriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{19, 0}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{20, 0}
 }
 
 // Job is what to run. Its digest covers everything but labels.
@@ -925,6 +925,7 @@ type JobResult struct {
 	Interpreter         string                 `protobuf:"bytes,26,opt,name=interpreter,proto3" json:"interpreter,omitempty"`
 	Earlier             []*Attempt             `protobuf:"bytes,27,rep,name=earlier,proto3" json:"earlier,omitempty"`
 	GpuUuids            []string               `protobuf:"bytes,28,rep,name=gpu_uuids,json=gpuUuids,proto3" json:"gpu_uuids,omitempty"`
+	Outputs             []*CollectedOutput     `protobuf:"bytes,29,rep,name=outputs,proto3" json:"outputs,omitempty"` // declared outputs that were collected, by path; at most 200
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -1155,6 +1156,65 @@ func (x *JobResult) GetGpuUuids() []string {
 	return nil
 }
 
+func (x *JobResult) GetOutputs() []*CollectedOutput {
+	if x != nil {
+		return x.Outputs
+	}
+	return nil
+}
+
+type CollectedOutput struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	SizeBytes     uint64                 `protobuf:"varint,2,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CollectedOutput) Reset() {
+	*x = CollectedOutput{}
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CollectedOutput) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CollectedOutput) ProtoMessage() {}
+
+func (x *CollectedOutput) ProtoReflect() protoreflect.Message {
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CollectedOutput.ProtoReflect.Descriptor instead.
+func (*CollectedOutput) Descriptor() ([]byte, []int) {
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CollectedOutput) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *CollectedOutput) GetSizeBytes() uint64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
 type RefusedOutput struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"` // escaped
@@ -1165,7 +1225,7 @@ type RefusedOutput struct {
 
 func (x *RefusedOutput) Reset() {
 	*x = RefusedOutput{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[10]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1237,7 @@ func (x *RefusedOutput) String() string {
 func (*RefusedOutput) ProtoMessage() {}
 
 func (x *RefusedOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[10]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1250,7 @@ func (x *RefusedOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefusedOutput.ProtoReflect.Descriptor instead.
 func (*RefusedOutput) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{10}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RefusedOutput) GetPath() string {
@@ -1218,7 +1278,7 @@ type LogDigest struct {
 
 func (x *LogDigest) Reset() {
 	*x = LogDigest{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[11]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1230,7 +1290,7 @@ func (x *LogDigest) String() string {
 func (*LogDigest) ProtoMessage() {}
 
 func (x *LogDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[11]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1243,7 +1303,7 @@ func (x *LogDigest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogDigest.ProtoReflect.Descriptor instead.
 func (*LogDigest) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{11}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LogDigest) GetDigest() string {
@@ -1278,7 +1338,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[12]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1290,7 +1350,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[12]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1303,7 +1363,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{12}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Attempt) GetNumber() int32 {
@@ -1336,7 +1396,7 @@ type SubmitRequest struct {
 
 func (x *SubmitRequest) Reset() {
 	*x = SubmitRequest{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[13]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1348,7 +1408,7 @@ func (x *SubmitRequest) String() string {
 func (*SubmitRequest) ProtoMessage() {}
 
 func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[13]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1361,7 +1421,7 @@ func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitRequest.ProtoReflect.Descriptor instead.
 func (*SubmitRequest) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{13}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SubmitRequest) GetJob() *Job {
@@ -1380,7 +1440,7 @@ type SubmitResponse struct {
 
 func (x *SubmitResponse) Reset() {
 	*x = SubmitResponse{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[14]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1392,7 +1452,7 @@ func (x *SubmitResponse) String() string {
 func (*SubmitResponse) ProtoMessage() {}
 
 func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[14]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1405,7 +1465,7 @@ func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitResponse.ProtoReflect.Descriptor instead.
 func (*SubmitResponse) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{14}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SubmitResponse) GetRecord() *JobRecord {
@@ -1424,7 +1484,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[15]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1436,7 +1496,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[15]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1449,7 +1509,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{15}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetRequest) GetJobId() string {
@@ -1468,7 +1528,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[16]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1480,7 +1540,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[16]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1493,7 +1553,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{16}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetResponse) GetRecord() *JobRecord {
@@ -1516,7 +1576,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[17]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1528,7 +1588,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[17]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1541,7 +1601,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{17}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WatchRequest) GetJobId() string {
@@ -1587,7 +1647,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[18]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +1659,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[18]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +1672,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{18}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WatchResponse) GetEvent() isWatchResponse_Event {
@@ -1698,7 +1758,7 @@ type LogChunk struct {
 
 func (x *LogChunk) Reset() {
 	*x = LogChunk{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[19]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1710,7 +1770,7 @@ func (x *LogChunk) String() string {
 func (*LogChunk) ProtoMessage() {}
 
 func (x *LogChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[19]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1723,7 +1783,7 @@ func (x *LogChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChunk.ProtoReflect.Descriptor instead.
 func (*LogChunk) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{19}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LogChunk) GetAttempt() int32 {
@@ -1766,7 +1826,7 @@ type LogGap struct {
 
 func (x *LogGap) Reset() {
 	*x = LogGap{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[20]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1778,7 +1838,7 @@ func (x *LogGap) String() string {
 func (*LogGap) ProtoMessage() {}
 
 func (x *LogGap) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[20]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1791,7 +1851,7 @@ func (x *LogGap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogGap.ProtoReflect.Descriptor instead.
 func (*LogGap) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{20}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LogGap) GetAttempt() int32 {
@@ -1832,7 +1892,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[21]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1844,7 +1904,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[21]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1857,7 +1917,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{21}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CancelRequest) GetJobId() string {
@@ -1883,7 +1943,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[22]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1895,7 +1955,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[22]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1908,7 +1968,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{22}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CancelResponse) GetFound() State_Value {
@@ -1926,7 +1986,7 @@ type ListNodesRequest struct {
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[23]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1938,7 +1998,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[23]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1951,7 +2011,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{23}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{24}
 }
 
 type ListNodesResponse struct {
@@ -1965,7 +2025,7 @@ type ListNodesResponse struct {
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[24]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1977,7 +2037,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[24]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1990,7 +2050,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{24}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListNodesResponse) GetNodes() []*Node {
@@ -2036,7 +2096,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[25]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2048,7 +2108,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[25]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2061,7 +2121,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{25}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Node) GetName() string {
@@ -2173,7 +2233,7 @@ type Probe struct {
 
 func (x *Probe) Reset() {
 	*x = Probe{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[26]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2185,7 +2245,7 @@ func (x *Probe) String() string {
 func (*Probe) ProtoMessage() {}
 
 func (x *Probe) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[26]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2198,7 +2258,7 @@ func (x *Probe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probe.ProtoReflect.Descriptor instead.
 func (*Probe) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{26}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Probe) GetName() string {
@@ -2233,7 +2293,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[27]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2245,7 +2305,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[27]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2258,7 +2318,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{27}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Refusal) GetReason() string {
@@ -2297,7 +2357,7 @@ type Slot struct {
 
 func (x *Slot) Reset() {
 	*x = Slot{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[28]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2309,7 +2369,7 @@ func (x *Slot) String() string {
 func (*Slot) ProtoMessage() {}
 
 func (x *Slot) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[28]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2322,7 +2382,7 @@ func (x *Slot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slot.ProtoReflect.Descriptor instead.
 func (*Slot) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{28}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Slot) GetId() string {
@@ -2470,7 +2530,7 @@ const file_nullius_executor_v1_executor_proto_rawDesc = "" +
 	"\astarted\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
 	"\x06result\x18\t \x01(\v2\x1e.nullius.executor.v1.JobResultR\x06result\x12)\n" +
 	"\x10cancel_requested\x18\n" +
-	" \x01(\bR\x0fcancelRequested\"\xac\t\n" +
+	" \x01(\bR\x0fcancelRequested\"\xec\t\n" +
 	"\tJobResult\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\x05R\aattempt\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x124\n" +
@@ -2503,7 +2563,12 @@ const file_nullius_executor_v1_executor_proto_rawDesc = "" +
 	"\x04wall\x18\x19 \x01(\v2\x19.google.protobuf.DurationR\x04wall\x12 \n" +
 	"\vinterpreter\x18\x1a \x01(\tR\vinterpreter\x126\n" +
 	"\aearlier\x18\x1b \x03(\v2\x1c.nullius.executor.v1.AttemptR\aearlier\x12\x1b\n" +
-	"\tgpu_uuids\x18\x1c \x03(\tR\bgpuUuids\";\n" +
+	"\tgpu_uuids\x18\x1c \x03(\tR\bgpuUuids\x12>\n" +
+	"\aoutputs\x18\x1d \x03(\v2$.nullius.executor.v1.CollectedOutputR\aoutputs\"D\n" +
+	"\x0fCollectedOutput\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\x02 \x01(\x04R\tsizeBytes\";\n" +
 	"\rRefusedOutput\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"i\n" +
@@ -2614,7 +2679,7 @@ func file_nullius_executor_v1_executor_proto_rawDescGZIP() []byte {
 }
 
 var file_nullius_executor_v1_executor_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_nullius_executor_v1_executor_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_nullius_executor_v1_executor_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_nullius_executor_v1_executor_proto_goTypes = []any{
 	(State_Value)(0),              // 0: nullius.executor.v1.State.Value
 	(EndReason_Value)(0),          // 1: nullius.executor.v1.EndReason.Value
@@ -2629,90 +2694,92 @@ var file_nullius_executor_v1_executor_proto_goTypes = []any{
 	(*EndReason)(nil),             // 10: nullius.executor.v1.EndReason
 	(*JobRecord)(nil),             // 11: nullius.executor.v1.JobRecord
 	(*JobResult)(nil),             // 12: nullius.executor.v1.JobResult
-	(*RefusedOutput)(nil),         // 13: nullius.executor.v1.RefusedOutput
-	(*LogDigest)(nil),             // 14: nullius.executor.v1.LogDigest
-	(*Attempt)(nil),               // 15: nullius.executor.v1.Attempt
-	(*SubmitRequest)(nil),         // 16: nullius.executor.v1.SubmitRequest
-	(*SubmitResponse)(nil),        // 17: nullius.executor.v1.SubmitResponse
-	(*GetRequest)(nil),            // 18: nullius.executor.v1.GetRequest
-	(*GetResponse)(nil),           // 19: nullius.executor.v1.GetResponse
-	(*WatchRequest)(nil),          // 20: nullius.executor.v1.WatchRequest
-	(*WatchResponse)(nil),         // 21: nullius.executor.v1.WatchResponse
-	(*LogChunk)(nil),              // 22: nullius.executor.v1.LogChunk
-	(*LogGap)(nil),                // 23: nullius.executor.v1.LogGap
-	(*CancelRequest)(nil),         // 24: nullius.executor.v1.CancelRequest
-	(*CancelResponse)(nil),        // 25: nullius.executor.v1.CancelResponse
-	(*ListNodesRequest)(nil),      // 26: nullius.executor.v1.ListNodesRequest
-	(*ListNodesResponse)(nil),     // 27: nullius.executor.v1.ListNodesResponse
-	(*Node)(nil),                  // 28: nullius.executor.v1.Node
-	(*Probe)(nil),                 // 29: nullius.executor.v1.Probe
-	(*Refusal)(nil),               // 30: nullius.executor.v1.Refusal
-	(*Slot)(nil),                  // 31: nullius.executor.v1.Slot
-	nil,                           // 32: nullius.executor.v1.Job.LabelsEntry
-	nil,                           // 33: nullius.executor.v1.Job.EnvEntry
-	(*durationpb.Duration)(nil),   // 34: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
-	(*v1.Measurement)(nil),        // 36: nullius.record.v1.Measurement
+	(*CollectedOutput)(nil),       // 13: nullius.executor.v1.CollectedOutput
+	(*RefusedOutput)(nil),         // 14: nullius.executor.v1.RefusedOutput
+	(*LogDigest)(nil),             // 15: nullius.executor.v1.LogDigest
+	(*Attempt)(nil),               // 16: nullius.executor.v1.Attempt
+	(*SubmitRequest)(nil),         // 17: nullius.executor.v1.SubmitRequest
+	(*SubmitResponse)(nil),        // 18: nullius.executor.v1.SubmitResponse
+	(*GetRequest)(nil),            // 19: nullius.executor.v1.GetRequest
+	(*GetResponse)(nil),           // 20: nullius.executor.v1.GetResponse
+	(*WatchRequest)(nil),          // 21: nullius.executor.v1.WatchRequest
+	(*WatchResponse)(nil),         // 22: nullius.executor.v1.WatchResponse
+	(*LogChunk)(nil),              // 23: nullius.executor.v1.LogChunk
+	(*LogGap)(nil),                // 24: nullius.executor.v1.LogGap
+	(*CancelRequest)(nil),         // 25: nullius.executor.v1.CancelRequest
+	(*CancelResponse)(nil),        // 26: nullius.executor.v1.CancelResponse
+	(*ListNodesRequest)(nil),      // 27: nullius.executor.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),     // 28: nullius.executor.v1.ListNodesResponse
+	(*Node)(nil),                  // 29: nullius.executor.v1.Node
+	(*Probe)(nil),                 // 30: nullius.executor.v1.Probe
+	(*Refusal)(nil),               // 31: nullius.executor.v1.Refusal
+	(*Slot)(nil),                  // 32: nullius.executor.v1.Slot
+	nil,                           // 33: nullius.executor.v1.Job.LabelsEntry
+	nil,                           // 34: nullius.executor.v1.Job.EnvEntry
+	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
+	(*v1.Measurement)(nil),        // 37: nullius.record.v1.Measurement
 }
 var file_nullius_executor_v1_executor_proto_depIdxs = []int32{
-	32, // 0: nullius.executor.v1.Job.labels:type_name -> nullius.executor.v1.Job.LabelsEntry
-	33, // 1: nullius.executor.v1.Job.env:type_name -> nullius.executor.v1.Job.EnvEntry
+	33, // 0: nullius.executor.v1.Job.labels:type_name -> nullius.executor.v1.Job.LabelsEntry
+	34, // 1: nullius.executor.v1.Job.env:type_name -> nullius.executor.v1.Job.EnvEntry
 	4,  // 2: nullius.executor.v1.Job.outputs:type_name -> nullius.executor.v1.Output
 	5,  // 3: nullius.executor.v1.Job.data:type_name -> nullius.executor.v1.DataMount
 	6,  // 4: nullius.executor.v1.Job.environment:type_name -> nullius.executor.v1.Environment
 	7,  // 5: nullius.executor.v1.Job.limits:type_name -> nullius.executor.v1.Limits
 	8,  // 6: nullius.executor.v1.Job.gpu:type_name -> nullius.executor.v1.Gpu
-	34, // 7: nullius.executor.v1.Limits.wall:type_name -> google.protobuf.Duration
+	35, // 7: nullius.executor.v1.Limits.wall:type_name -> google.protobuf.Duration
 	3,  // 8: nullius.executor.v1.JobRecord.job:type_name -> nullius.executor.v1.Job
 	0,  // 9: nullius.executor.v1.JobRecord.state:type_name -> nullius.executor.v1.State.Value
-	35, // 10: nullius.executor.v1.JobRecord.submitted:type_name -> google.protobuf.Timestamp
-	35, // 11: nullius.executor.v1.JobRecord.started:type_name -> google.protobuf.Timestamp
+	36, // 10: nullius.executor.v1.JobRecord.submitted:type_name -> google.protobuf.Timestamp
+	36, // 11: nullius.executor.v1.JobRecord.started:type_name -> google.protobuf.Timestamp
 	12, // 12: nullius.executor.v1.JobRecord.result:type_name -> nullius.executor.v1.JobResult
-	35, // 13: nullius.executor.v1.JobResult.started:type_name -> google.protobuf.Timestamp
-	35, // 14: nullius.executor.v1.JobResult.ended:type_name -> google.protobuf.Timestamp
-	34, // 15: nullius.executor.v1.JobResult.queue_wait:type_name -> google.protobuf.Duration
+	36, // 13: nullius.executor.v1.JobResult.started:type_name -> google.protobuf.Timestamp
+	36, // 14: nullius.executor.v1.JobResult.ended:type_name -> google.protobuf.Timestamp
+	35, // 15: nullius.executor.v1.JobResult.queue_wait:type_name -> google.protobuf.Duration
 	1,  // 16: nullius.executor.v1.JobResult.end_reason:type_name -> nullius.executor.v1.EndReason.Value
 	7,  // 17: nullius.executor.v1.JobResult.limits:type_name -> nullius.executor.v1.Limits
-	13, // 18: nullius.executor.v1.JobResult.refused:type_name -> nullius.executor.v1.RefusedOutput
-	36, // 19: nullius.executor.v1.JobResult.measurements:type_name -> nullius.record.v1.Measurement
-	14, // 20: nullius.executor.v1.JobResult.stdout:type_name -> nullius.executor.v1.LogDigest
-	14, // 21: nullius.executor.v1.JobResult.stderr:type_name -> nullius.executor.v1.LogDigest
-	34, // 22: nullius.executor.v1.JobResult.cpu:type_name -> google.protobuf.Duration
-	34, // 23: nullius.executor.v1.JobResult.wall:type_name -> google.protobuf.Duration
-	15, // 24: nullius.executor.v1.JobResult.earlier:type_name -> nullius.executor.v1.Attempt
-	3,  // 25: nullius.executor.v1.SubmitRequest.job:type_name -> nullius.executor.v1.Job
-	11, // 26: nullius.executor.v1.SubmitResponse.record:type_name -> nullius.executor.v1.JobRecord
-	11, // 27: nullius.executor.v1.GetResponse.record:type_name -> nullius.executor.v1.JobRecord
-	11, // 28: nullius.executor.v1.WatchResponse.state:type_name -> nullius.executor.v1.JobRecord
-	22, // 29: nullius.executor.v1.WatchResponse.log:type_name -> nullius.executor.v1.LogChunk
-	23, // 30: nullius.executor.v1.WatchResponse.gap:type_name -> nullius.executor.v1.LogGap
-	11, // 31: nullius.executor.v1.WatchResponse.result:type_name -> nullius.executor.v1.JobRecord
-	2,  // 32: nullius.executor.v1.LogChunk.stream:type_name -> nullius.executor.v1.LogChunk.Stream
-	2,  // 33: nullius.executor.v1.LogGap.stream:type_name -> nullius.executor.v1.LogChunk.Stream
-	0,  // 34: nullius.executor.v1.CancelResponse.found:type_name -> nullius.executor.v1.State.Value
-	28, // 35: nullius.executor.v1.ListNodesResponse.nodes:type_name -> nullius.executor.v1.Node
-	35, // 36: nullius.executor.v1.ListNodesResponse.oldest_queued:type_name -> google.protobuf.Timestamp
-	29, // 37: nullius.executor.v1.Node.probes:type_name -> nullius.executor.v1.Probe
-	30, // 38: nullius.executor.v1.Node.refusals:type_name -> nullius.executor.v1.Refusal
-	31, // 39: nullius.executor.v1.Node.slots:type_name -> nullius.executor.v1.Slot
-	35, // 40: nullius.executor.v1.Node.heartbeat:type_name -> google.protobuf.Timestamp
-	35, // 41: nullius.executor.v1.Node.started:type_name -> google.protobuf.Timestamp
-	35, // 42: nullius.executor.v1.Slot.since:type_name -> google.protobuf.Timestamp
-	16, // 43: nullius.executor.v1.ExecutorService.Submit:input_type -> nullius.executor.v1.SubmitRequest
-	18, // 44: nullius.executor.v1.ExecutorService.Get:input_type -> nullius.executor.v1.GetRequest
-	20, // 45: nullius.executor.v1.ExecutorService.Watch:input_type -> nullius.executor.v1.WatchRequest
-	24, // 46: nullius.executor.v1.ExecutorService.Cancel:input_type -> nullius.executor.v1.CancelRequest
-	26, // 47: nullius.executor.v1.ExecutorService.ListNodes:input_type -> nullius.executor.v1.ListNodesRequest
-	17, // 48: nullius.executor.v1.ExecutorService.Submit:output_type -> nullius.executor.v1.SubmitResponse
-	19, // 49: nullius.executor.v1.ExecutorService.Get:output_type -> nullius.executor.v1.GetResponse
-	21, // 50: nullius.executor.v1.ExecutorService.Watch:output_type -> nullius.executor.v1.WatchResponse
-	25, // 51: nullius.executor.v1.ExecutorService.Cancel:output_type -> nullius.executor.v1.CancelResponse
-	27, // 52: nullius.executor.v1.ExecutorService.ListNodes:output_type -> nullius.executor.v1.ListNodesResponse
-	48, // [48:53] is the sub-list for method output_type
-	43, // [43:48] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	14, // 18: nullius.executor.v1.JobResult.refused:type_name -> nullius.executor.v1.RefusedOutput
+	37, // 19: nullius.executor.v1.JobResult.measurements:type_name -> nullius.record.v1.Measurement
+	15, // 20: nullius.executor.v1.JobResult.stdout:type_name -> nullius.executor.v1.LogDigest
+	15, // 21: nullius.executor.v1.JobResult.stderr:type_name -> nullius.executor.v1.LogDigest
+	35, // 22: nullius.executor.v1.JobResult.cpu:type_name -> google.protobuf.Duration
+	35, // 23: nullius.executor.v1.JobResult.wall:type_name -> google.protobuf.Duration
+	16, // 24: nullius.executor.v1.JobResult.earlier:type_name -> nullius.executor.v1.Attempt
+	13, // 25: nullius.executor.v1.JobResult.outputs:type_name -> nullius.executor.v1.CollectedOutput
+	3,  // 26: nullius.executor.v1.SubmitRequest.job:type_name -> nullius.executor.v1.Job
+	11, // 27: nullius.executor.v1.SubmitResponse.record:type_name -> nullius.executor.v1.JobRecord
+	11, // 28: nullius.executor.v1.GetResponse.record:type_name -> nullius.executor.v1.JobRecord
+	11, // 29: nullius.executor.v1.WatchResponse.state:type_name -> nullius.executor.v1.JobRecord
+	23, // 30: nullius.executor.v1.WatchResponse.log:type_name -> nullius.executor.v1.LogChunk
+	24, // 31: nullius.executor.v1.WatchResponse.gap:type_name -> nullius.executor.v1.LogGap
+	11, // 32: nullius.executor.v1.WatchResponse.result:type_name -> nullius.executor.v1.JobRecord
+	2,  // 33: nullius.executor.v1.LogChunk.stream:type_name -> nullius.executor.v1.LogChunk.Stream
+	2,  // 34: nullius.executor.v1.LogGap.stream:type_name -> nullius.executor.v1.LogChunk.Stream
+	0,  // 35: nullius.executor.v1.CancelResponse.found:type_name -> nullius.executor.v1.State.Value
+	29, // 36: nullius.executor.v1.ListNodesResponse.nodes:type_name -> nullius.executor.v1.Node
+	36, // 37: nullius.executor.v1.ListNodesResponse.oldest_queued:type_name -> google.protobuf.Timestamp
+	30, // 38: nullius.executor.v1.Node.probes:type_name -> nullius.executor.v1.Probe
+	31, // 39: nullius.executor.v1.Node.refusals:type_name -> nullius.executor.v1.Refusal
+	32, // 40: nullius.executor.v1.Node.slots:type_name -> nullius.executor.v1.Slot
+	36, // 41: nullius.executor.v1.Node.heartbeat:type_name -> google.protobuf.Timestamp
+	36, // 42: nullius.executor.v1.Node.started:type_name -> google.protobuf.Timestamp
+	36, // 43: nullius.executor.v1.Slot.since:type_name -> google.protobuf.Timestamp
+	17, // 44: nullius.executor.v1.ExecutorService.Submit:input_type -> nullius.executor.v1.SubmitRequest
+	19, // 45: nullius.executor.v1.ExecutorService.Get:input_type -> nullius.executor.v1.GetRequest
+	21, // 46: nullius.executor.v1.ExecutorService.Watch:input_type -> nullius.executor.v1.WatchRequest
+	25, // 47: nullius.executor.v1.ExecutorService.Cancel:input_type -> nullius.executor.v1.CancelRequest
+	27, // 48: nullius.executor.v1.ExecutorService.ListNodes:input_type -> nullius.executor.v1.ListNodesRequest
+	18, // 49: nullius.executor.v1.ExecutorService.Submit:output_type -> nullius.executor.v1.SubmitResponse
+	20, // 50: nullius.executor.v1.ExecutorService.Get:output_type -> nullius.executor.v1.GetResponse
+	22, // 51: nullius.executor.v1.ExecutorService.Watch:output_type -> nullius.executor.v1.WatchResponse
+	26, // 52: nullius.executor.v1.ExecutorService.Cancel:output_type -> nullius.executor.v1.CancelResponse
+	28, // 53: nullius.executor.v1.ExecutorService.ListNodes:output_type -> nullius.executor.v1.ListNodesResponse
+	49, // [49:54] is the sub-list for method output_type
+	44, // [44:49] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_nullius_executor_v1_executor_proto_init() }
@@ -2720,7 +2787,7 @@ func file_nullius_executor_v1_executor_proto_init() {
 	if File_nullius_executor_v1_executor_proto != nil {
 		return
 	}
-	file_nullius_executor_v1_executor_proto_msgTypes[18].OneofWrappers = []any{
+	file_nullius_executor_v1_executor_proto_msgTypes[19].OneofWrappers = []any{
 		(*WatchResponse_State)(nil),
 		(*WatchResponse_Log)(nil),
 		(*WatchResponse_Gap)(nil),
@@ -2732,7 +2799,7 @@ func file_nullius_executor_v1_executor_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nullius_executor_v1_executor_proto_rawDesc), len(file_nullius_executor_v1_executor_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   31,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

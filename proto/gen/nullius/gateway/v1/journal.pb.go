@@ -1310,6 +1310,7 @@ type Claimed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Epoch         int64                  `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Owner         string                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	Progress      int64                  `protobuf:"varint,3,opt,name=progress,proto3" json:"progress,omitempty"` // paid answers and jobs of the machine so far: a crash that brought none counts towards QUARANTINE
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1356,6 +1357,13 @@ func (x *Claimed) GetOwner() string {
 		return x.Owner
 	}
 	return ""
+}
+
+func (x *Claimed) GetProgress() int64 {
+	if x != nil {
+		return x.Progress
+	}
+	return 0
 }
 
 type StepStarted struct {
@@ -2630,10 +2638,11 @@ const file_nullius_gateway_v1_journal_proto_rawDesc = "" +
 	"\vUNSPECIFIED\x10\x00\x12\r\n" +
 	"\tGENERATED\x10\x01\x12\b\n" +
 	"\x04FILE\x10\x02\x12\r\n" +
-	"\tSUBMITTED\x10\x03\"5\n" +
+	"\tSUBMITTED\x10\x03\"Q\n" +
 	"\aClaimed\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12\x14\n" +
-	"\x05owner\x18\x02 \x01(\tR\x05owner\"^\n" +
+	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x1a\n" +
+	"\bprogress\x18\x03 \x01(\x03R\bprogress\"^\n" +
 	"\vStepStarted\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12!\n" +
