@@ -19,6 +19,7 @@ ARMS = 10
 BASE, GAP = 0.5, 0.1  # what an arm pays on average; how much more the best one pays
 EPSILON = 0.1  # share of steps at which epsilon-greedy explores
 UCB_CONSTANT = 2.0  # weight of the exploration bonus
+MEANS = [BASE + GAP] + [BASE] * (ARMS - 1)  # the first arm is the best
 
 # NULLIUS_SIZE picks one of these; the command line stays the same.
 SIZES = {
@@ -31,9 +32,6 @@ SIZES = {
 def means_at(step):
     """What each arm pays on average at a step. The policies do not see this."""
     return MEANS
-
-
-MEANS = [BASE + GAP] + [BASE] * (ARMS - 1)
 
 
 def choose_random(step, pulls, wins, chance):

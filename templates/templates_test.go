@@ -1,0 +1,140 @@
+package templates_test
+
+import (
+	"context"
+	"encoding/json"
+	"io/fs"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"nullius.dev/templates"
+)
+
+// result is the part of final_info.json that the tests compare.
+type result map[string]struct {
+	Means   map[string]float64 `json:"means"`
+	Stderrs map[string]float64 `json:"stderrs"`
+}
+
+func TestNames_list_the_embedded_templates(t *testing.T) {
+	if got, want := templates.Names(), []string{"bandit_lite", "double_descent"}; !slices.Equal(got, want) {
+		t.Fatalf("names %v, want %v", got, want)
+	}
+	for _, name := range templates.Names() {
+		for _, file := range []string{
+			"experiment.py", "plot.py", "evaluate.py", "prompt.json", "seed_ideas.json",
+			"template.yaml", "latex/template.tex", "README.md",
+		} {
+			if _, err := fs.Stat(templates.FS(), name+"/"+file); err != nil {
+				t.Errorf("embedded file: %v", err)
+			}
+		}
+	}
+}
+
+func TestBaselines_give_the_published_numbers(t *testing.T) {
+	type number struct {
+		dataset, metric string
+		mean, stderr    float64
+		within          float64
+	}
+	tests := []struct {
+		template string
+		figures  []string
+		numbers  []number
+	}{
+		{"double_descent", []string{"test_error.png", "threshold.png", "wide_narrow.png"}, []number{
+			{"noise_0.3", "log10_mse_threshold", 2.21, 0.58, 0.005},
+			{"noise_0.3", "mse_widest", 0.339, 0.019, 0.0005},
+			{"noise_0.3", "mse_narrow", 0.509, 0.019, 0.0005},
+			{"noise_1.0", "mse_widest", 1.171, 0.073, 0.0005},
+			{"noise_1.0", "mse_narrow", 0.839, 0.043, 0.0005},
+		}},
+		{"bandit_lite", []string{"regret.png"}, []number{
+			{"random", "regret", 179.8, 0.5, 0.05},
+			{"epsilon_greedy", "regret", 62.6, 20.5, 0.05},
+			{"ucb1", "regret", 159.9, 2.5, 0.05},
+			{"thompson", "regret", 90.7, 4.4, 0.05},
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.template, func(t *testing.T) {
+			dir := unpack(t, tt.template)
+			python(t, dir, "", "experiment.py", "--out_dir=run_0")
+			info := read(t, filepath.Join(dir, "run_0", "final_info.json"))
+			for _, n := range tt.numbers {
+				got := info[n.dataset]
+				if math.Abs(got.Means[n.metric]-n.mean) > n.within || math.Abs(got.Stderrs[n.metric]-n.stderr) > n.within {
+					t.Errorf("%s/%s is %g ± %g, want %g ± %g", n.dataset, n.metric,
+						got.Means[n.metric], got.Stderrs[n.metric], n.mean, n.stderr)
+				}
+			}
+			python(t, dir, "", "plot.py")
+			for _, figure := range tt.figures {
+				if info, err := os.Stat(filepath.Join(dir, figure)); err != nil || info.Size() < 5_000 {
+					t.Errorf("figure %s is missing or empty: %v", figure, err)
+				}
+			}
+		})
+	}
+}
+
+func TestSmokeSize_runs_too(t *testing.T) {
+	for _, name := range templates.Names() {
+		dir := unpack(t, name)
+		python(t, dir, "smoke", "experiment.py", "--out_dir=scratch")
+		if len(read(t, filepath.Join(dir, "scratch", "final_info.json"))) < 3 {
+			t.Errorf("%s: fewer than three datasets", name)
+		}
+	}
+}
+
+func unpack(t *testing.T, name string) string {
+	t.Helper()
+	source, err := fs.Sub(templates.FS(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), name)
+	if err := os.CopyFS(dir, source); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// python runs a script with the system's interpreter, which sees the
+// distribution's packages; the first python3 on PATH may see none.
+func python(t *testing.T, dir, size string, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "/usr/bin/python3", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1", "MPLBACKEND=Agg",
+		"PYTHONDONTWRITEBYTECODE=1")
+	if size != "" {
+		cmd.Env = append(cmd.Env, "NULLIUS_SIZE="+size)
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("python3 %v: %v\n%s\nit needs: apt-get install python3-numpy python3-matplotlib libopenblas0-pthread",
+			args, err, out)
+	}
+}
+
+func read(t *testing.T, path string) result {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var info result
+	if err := json.Unmarshal(data, &info); err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
