@@ -1,0 +1,333 @@
+package edit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// block applies one search/replace block, hunk or patch section.
+func (pl *planner) block(b *BlockReport, d *doc, i int) (warn string, prob *problem) {
+	o := pl.ops[i]
+	if o.anchor != "" && allBlank(o.search) && !d.blank() {
+		// Lines added under an anchor: the anchor itself is the context.
+		o.search, o.replace = []string{o.anchor}, append([]string{o.anchor}, o.replace...)
+		if o, prob = pl.anchorText(d, o); prob != nil {
+			return "", prob
+		}
+	}
+	if allBlank(o.search) {
+		return "", pl.emptySearch(b, d, o)
+	}
+	if !d.existed && !d.changed {
+		if c := pl.byContent(o, minContent); c != "" {
+			return pl.redirect(b, c, o, i)
+		}
+		return "", &problem{NoMatch, d.path + " does not exist; an empty SEARCH creates it"}
+	}
+	if slices.Equal(o.search, o.replace) {
+		b.Status = Noop
+		return "SEARCH and REPLACE are equal", nil
+	}
+	if countElisions(o.replace) > countElisions(o.search) {
+		if l := lazyLine(o.replace, o.search, d); l != "" {
+			return "", &problem{Malformed, fmt.Sprintf("REPLACE leaves code out: %q; write every line", clip(strings.TrimSpace(l), 80))}
+		}
+	}
+	f := climb(d, text{o.search, o.replace}, pl.policy)
+	if !f.any() {
+		return pl.notFound(b, d, o, i)
+	}
+	if o.anchor != "" {
+		if f.hits, prob = anchored(d, f.hits, o.anchor); prob != nil {
+			return "", prob
+		}
+	}
+	if j := pl.repeatOf(i, b.Path); j > 0 && len(untouched(d, f.hits)) == 0 {
+		b.Status = Noop
+		return fmt.Sprintf("it repeats block %d and was dropped", j), nil
+	}
+	h, ok := pl.pick(d, f.hits, o, i)
+	if !ok || f.unclear {
+		b.Hint = pl.explainPlaces(d, f.hits)
+		return "", &problem{Ambiguous, ambiguousCause(d, f)}
+	}
+	b.Rungs, b.At, b.Status = f.rungs, h.start()+1, Noop
+	if d.write(h, o.number) {
+		b.Status = Applied
+	}
+	return h.warn, nil
+}
+
+func countElisions(lines []string) int {
+	n := 0
+	for _, l := range lines {
+		if is, _ := elision(l); is {
+			n++
+		}
+	}
+	return n
+}
+
+// redirect applies a block to the file that its text was found in.
+func (pl *planner) redirect(b *BlockReport, path string, o op, i int) (string, *problem) {
+	d, prob := pl.doc(path)
+	if prob != nil {
+		return "", prob
+	}
+	named := b.Path
+	b.Path, pl.prev = path, path
+	warn, prob := pl.block(b, d, i)
+	note := fmt.Sprintf("the text is not in %s but in %s, and was changed there", named, path)
+	if warn != "" {
+		note += "; " + warn
+	}
+	return note, prob
+}
+
+// emptySearch creates a file, fills a blank one, or appends.
+func (pl *planner) emptySearch(b *BlockReport, d *doc, o op) *problem {
+	if l := lazyLine(o.replace, nil, d); l != "" {
+		return &problem{Malformed, fmt.Sprintf("REPLACE leaves code out: %q; write every line", clip(strings.TrimSpace(l), 80))}
+	}
+	if d.blank() {
+		if d.existed && len(o.replace) == 0 {
+			b.Status = Noop
+			return nil
+		}
+		b.Rungs = []string{RungCreate}
+		before, _ := d.render()
+		d.list(o.replace, o.number)
+		b.At, b.Status = 1, d.outcome(before)
+		return nil
+	}
+	if o.format != "block" {
+		return &problem{Malformed, "lines are added to " + d.path + " without a line of context; show at least one line of the file around them"}
+	}
+	if allBlank(o.replace) && len(o.replace) == 0 {
+		b.Status = Noop
+		return nil
+	}
+	if repeats(d, o.replace) {
+		return &problem{Malformed, "an empty SEARCH appends, but REPLACE repeats most of " + d.path + "; send the whole file as a listing, or blocks for what changes"}
+	}
+	b.Rungs, b.At = []string{RungAppend}, len(d.lines)+1
+	d.appendLines(o.replace, o.number)
+	b.Status = Applied
+	return nil
+}
+
+// repeats says whether 60 % of the file's lines come again.
+func repeats(d *doc, replace []string) bool {
+	have := map[string]bool{}
+	for _, l := range replace {
+		have[rtrim(l)] = true
+	}
+	lines, again := 0, 0
+	for _, l := range d.view(normRight) {
+		if l == "" {
+			continue
+		}
+		lines++
+		if have[l] {
+			again++
+		}
+	}
+	return lines >= 5 && again*10 >= lines*6
+}
+
+// notFound ends a block that no rung could place.
+func (pl *planner) notFound(b *BlockReport, d *doc, o op, i int) (string, *problem) {
+	if c := pl.byContent(o, minCorrection); c != "" && c != d.path {
+		return pl.redirect(b, c, o, i)
+	}
+	if j := replacedBy(d, o.search); j > 0 {
+		return "", &problem{NoMatch, fmt.Sprintf("your block %d replaced this text before", j)}
+	}
+	if j := pl.repeatOf(i, b.Path); j > 0 {
+		b.Status = Noop
+		return fmt.Sprintf("it repeats block %d and was dropped", j), nil
+	}
+	if !pl.policy.NoAlreadyDone && alreadyDone(d, o) {
+		b.Rungs, b.Status = []string{RungDone}, Noop
+		return "SEARCH is not in the file but REPLACE is: taken as done", nil
+	}
+	var cause string
+	cause, b.Hint = pl.explainMissing(d, o)
+	return "", &problem{NoMatch, cause}
+}
+
+// alreadyDone says whether REPLACE stands in the file with enough text that SEARCH lacks.
+func alreadyDone(d *doc, o op) bool {
+	t := text{search: o.replace}.edges().search
+	if len(t) == 0 || len(indexAll(d.view(normRight), normRight.all(t))) == 0 {
+		return false
+	}
+	have := map[string]bool{}
+	for _, l := range o.search {
+		have[rtrim(l)] = true
+	}
+	var fresh []string
+	for _, l := range t {
+		if !have[rtrim(l)] {
+			fresh = append(fresh, l)
+		}
+	}
+	return visible(fresh) >= minContent
+}
+
+// replacedBy names the earlier block whose match held a line of SEARCH that is gone now.
+func replacedBy(d *doc, search []string) int {
+	have := map[string]bool{}
+	for _, l := range d.view(normRight) {
+		have[l] = true
+	}
+	for _, s := range search {
+		if s = rtrim(s); s == "" || have[s] {
+			continue
+		}
+		for _, g := range d.gone {
+			if slices.Contains(strings.Split(g.text, "\n"), s) {
+				return g.by
+			}
+		}
+	}
+	return 0
+}
+
+// repeatOf gives the number of an earlier equal block that was sound, or 0.
+func (pl *planner) repeatOf(i int, path string) int {
+	o := pl.ops[i]
+	for j := 0; j < i; j++ {
+		p := pl.ops[j]
+		if p.kind == o.kind && slices.Equal(p.search, o.search) && slices.Equal(p.replace, o.replace) && pl.samePath(p, path) {
+			return p.number
+		}
+	}
+	return 0
+}
+
+func (pl *planner) samePath(o op, path string) bool {
+	p, _, prob := pl.resolve(o)
+	return prob == nil && p == path
+}
+
+func untouched(d *doc, hits []hit) []hit {
+	var out []hit
+	for _, h := range hits {
+		clean := true
+		for _, p := range h.parts {
+			for i := p.start; i < p.end; i++ {
+				clean = clean && d.lines[i].by == 0
+			}
+		}
+		if clean {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// pick chooses among several places, or refuses.
+func (pl *planner) pick(d *doc, hits []hit, o op, i int) (hit, bool) {
+	if len(hits) == 1 {
+		return hits[0], true
+	}
+	clean := untouched(d, hits)
+	if len(clean) == 1 {
+		return clean[0], true
+	}
+	if o.anchor != "" && len(hits) > 0 {
+		return hits[0], true
+	}
+	if o.hint > 0 {
+		if h, ok := nearest(d, hits, o.hint); ok {
+			return h, true
+		}
+	}
+	left := 0
+	for _, p := range pl.ops[i:] {
+		if p.kind == opBlock && slices.Equal(p.search, o.search) && slices.Equal(p.replace, o.replace) {
+			left++
+		}
+	}
+	if len(clean) > 1 && left == len(clean) && disjoint(clean) {
+		return clean[0], true
+	}
+	return hit{}, false
+}
+
+func disjoint(hits []hit) bool {
+	for k := 1; k < len(hits); k++ {
+		if hits[k].start() < hits[k-1].parts[len(hits[k-1].parts)-1].end {
+			return false
+		}
+	}
+	return true
+}
+
+// nearest finds the place that is strictly nearest to a line number of the file as the model saw it.
+func nearest(d *doc, hits []hit, want int) (hit, bool) {
+	best, at, tie := 0, -1, false
+	for k, h := range hits {
+		no := h.start() + 1
+		for i := h.start(); i < len(d.lines); i++ {
+			if d.lines[i].no > 0 {
+				no = d.lines[i].no - (i - h.start())
+				break
+			}
+		}
+		dist := max(no-want, want-no)
+		switch {
+		case at < 0 || dist < best:
+			best, at, tie = dist, k, false
+		case dist == best:
+			tie = true
+		}
+	}
+	if at < 0 || tie {
+		return hit{}, false
+	}
+	return hits[at], true
+}
+
+// anchorText takes the anchor's line from the file, so that it can serve as context.
+func (pl *planner) anchorText(d *doc, o op) (op, *problem) {
+	at, prob := anchorAt(d, o.anchor)
+	if prob != nil {
+		return o, prob
+	}
+	o.search[0], o.replace[0] = d.lines[at].text, d.lines[at].text
+	return o, nil
+}
+
+func anchorAt(d *doc, anchor string) (int, *problem) {
+	found := -1
+	for i, l := range d.view(normTrim) {
+		if l != anchor {
+			continue
+		}
+		if found >= 0 {
+			return 0, &problem{Ambiguous, fmt.Sprintf("the anchor %q stands on lines %d and %d of %s", clip(anchor, 80), found+1, i+1, d.path)}
+		}
+		found = i
+	}
+	if found < 0 {
+		return 0, &problem{NoMatch, fmt.Sprintf("the anchor %q is not in %s", clip(anchor, 80), d.path)}
+	}
+	return found, nil
+}
+
+// anchored keeps the first place at or after the anchor.
+func anchored(d *doc, hits []hit, anchor string) ([]hit, *problem) {
+	at, prob := anchorAt(d, anchor)
+	if prob != nil {
+		return nil, prob
+	}
+	for _, h := range hits {
+		if h.start() >= at {
+			return []hit{h}, nil
+		}
+	}
+	return nil, &problem{NoMatch, fmt.Sprintf("the text is in %s, but not after the anchor %q", d.path, clip(anchor, 80))}
+}

@@ -1,0 +1,68 @@
+package edit
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Bounds of what the model is told.
+const (
+	maxBlockFeedback = 2500
+	maxFeedback      = 10000
+)
+
+// Feedback tells the model why nothing was written and what to send. It quotes the files, never scolds.
+func Feedback(r Report, t Tree, p Policy) string {
+	var b strings.Builder
+	if r.Problem != "" || len(r.Blocks) == 0 {
+		fmt.Fprintf(&b, "Nothing was written: %s.\n", r.Problem)
+		if r.Cut {
+			b.WriteString("The reply seems to be cut off. Send the whole answer again, with fewer or shorter blocks.\n")
+		}
+		return clip(b.String(), maxFeedback)
+	}
+	var good, bad []string
+	for _, k := range r.Blocks {
+		if k.Status.Failed() {
+			bad = append(bad, fmt.Sprint(k.Number))
+		} else {
+			good = append(good, fmt.Sprint(k.Number))
+		}
+	}
+	b.WriteString("Nothing was written. ")
+	if len(good) > 0 {
+		fmt.Fprintf(&b, "%s kept; send only what is needed in place of %s.\n", count("block", good, " is", " are"), count("block", bad, "", ""))
+	} else {
+		fmt.Fprintf(&b, "Send %s again, mended.\n", count("block", bad, "", ""))
+	}
+	shown := 0
+	for _, k := range r.Blocks {
+		if !k.Status.Failed() {
+			continue
+		}
+		text := fmt.Sprintf("\nBlock %d (%s): %s: %s.\n", k.Number, clip(k.Path, 200), k.Status, k.Cause)
+		if k.Status == ForbiddenPath {
+			text += "Files that may be edited: " + p.Editable(t) + ".\n"
+		}
+		if k.Hint != "" && shown < maxHints {
+			text += k.Hint + "\n"
+			shown++
+		}
+		if len(text) > maxBlockFeedback {
+			text = clip(text, maxBlockFeedback-10) + "\n```\n"
+		}
+		if b.Len()+len(text) > maxFeedback {
+			b.WriteString("\nFurther blocks failed too.\n")
+			break
+		}
+		b.WriteString(text)
+	}
+	return b.String()
+}
+
+func count(noun string, numbers []string, one, many string) string {
+	if len(numbers) == 1 {
+		return noun + " " + numbers[0] + one
+	}
+	return noun + "s " + strings.Join(numbers, ", ") + many
+}

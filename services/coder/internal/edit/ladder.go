@@ -1,0 +1,214 @@
+package edit
+
+import "strings"
+
+// part is one stretch of the file that a block matches.
+type part struct {
+	start, end int      // lines of the file, [start, end)
+	search     []string // compared with replace to find what the model changed
+	replace    []string
+	out        []string // replace as it is written; nil: as given
+	at         []int    // for each line of search its line in the file, -1: none
+}
+
+// hit is one place where a block fits: one part, or several around elisions.
+type hit struct {
+	parts []part
+	warn  string
+}
+
+func (h hit) start() int { return h.parts[0].start }
+
+// try is what a rung is given.
+type try struct {
+	d               *doc
+	search, replace []string
+	rung            string
+	unclear         bool // a rung found parts of the block more than once
+}
+
+// text is a block's search and replace under a reading: as written, trimmed, unwrapped, without numbers.
+type text struct{ search, replace []string }
+
+// edges takes blank lines off the ends of search, and as many off replace where it has them.
+func (t text) edges() text {
+	s, r := t.search, t.replace
+	for len(s) > 0 && isBlank(s[0]) {
+		s = s[1:]
+		if len(r) > 0 && isBlank(r[0]) {
+			r = r[1:]
+		}
+	}
+	for len(s) > 0 && isBlank(s[len(s)-1]) {
+		s = s[:len(s)-1]
+		if len(r) > 0 && isBlank(r[len(r)-1]) {
+			r = r[:len(r)-1]
+		}
+	}
+	return text{s, r}
+}
+
+func (t text) trimmedDiffers(u text) bool { return len(t.search) != len(u.search) }
+
+type rung struct {
+	name string
+	// full tries the block as written first and then without blank edges; else only without.
+	full bool
+	find func(*try) []hit
+}
+
+// rungs is the matching ladder, strictest first. The first rung with a hit decides.
+func rungs(p Policy) []rung {
+	r := []rung{
+		{"L4_indent_shift", true, findIndentShift},
+		{"L4b_first_line_indent", true, findFirstLine},
+		{"L5_indent_style", true, findIndentStyle},
+		{"L6_typographic", true, findTypographic},
+		{"L7_blank_drift", false, findBlankDrift},
+		{"L8_elision", false, findElision},
+	}
+	if !p.NoPartialLine {
+		r = append(r, rung{"L9_partial_line", false, findPartialLine})
+	}
+	if !p.NoNear {
+		r = append(r, rung{"L10_near", false, findNear})
+	}
+	return r
+}
+
+// found is the outcome of the ladder: the hits of one rung.
+type found struct {
+	hits    []hit
+	rungs   []string
+	unclear bool
+}
+
+func (f found) any() bool { return len(f.hits) > 0 || f.unclear }
+
+// climb tries every rung on the block.
+func climb(d *doc, t text, p Policy) found {
+	if f := climbPlain(d, t, p); f.any() {
+		return f
+	}
+	for _, w := range []struct {
+		name   string
+		unwrap func(text) (text, bool)
+	}{{"L11_fence_wrapped", unwrapFence}, {"L12_line_numbers", stripNumbers}} {
+		u, ok := w.unwrap(t)
+		if !ok || allBlank(u.search) {
+			continue
+		}
+		if f := climbPlain(d, u, p); f.any() {
+			f.rungs = append(f.rungs, w.name)
+			return f
+		}
+	}
+	return found{}
+}
+
+func climbPlain(d *doc, t text, p Policy) found {
+	trimmed := t.edges()
+	if h := straight(d, t, normExact); len(h) > 0 {
+		return found{hits: h, rungs: []string{"L1_exact"}}
+	}
+	if h := straight(d, t, normRight); len(h) > 0 {
+		return found{hits: h, rungs: []string{"L2_trailing_ws"}}
+	}
+	if t.trimmedDiffers(trimmed) {
+		if h := straight(d, trimmed, normRight); len(h) > 0 {
+			return found{hits: h, rungs: []string{"L3_edge_blank"}}
+		}
+	}
+	for _, r := range rungs(p) {
+		readings := []text{trimmed}
+		if r.full && t.trimmedDiffers(trimmed) {
+			readings = []text{t, trimmed}
+		}
+		for _, u := range readings {
+			tr := &try{d: d, search: u.search, replace: u.replace}
+			h := r.find(tr)
+			if len(h) > 0 || tr.unclear {
+				return found{hits: h, rungs: []string{r.name}, unclear: tr.unclear}
+			}
+		}
+	}
+	return found{}
+}
+
+// straight finds search line by line under a normalisation; the replacement is written as given.
+func straight(d *doc, t text, n norm) []hit {
+	var out []hit
+	for _, i := range indexAll(d.view(n), n.all(t.search)) {
+		out = append(out, hit{parts: []part{linear(i, t.search, t.replace, nil)}})
+	}
+	return out
+}
+
+// linear is a part whose lines lie one to one in the file.
+func linear(start int, search, replace, out []string) part {
+	at := make([]int, len(search))
+	for i := range at {
+		at[i] = start + i
+	}
+	return part{start: start, end: start + len(search), search: search, replace: replace, out: out, at: at}
+}
+
+// indexAll gives every start of needle in hay, overlapping ones too, in linear time (Knuth, Morris, Pratt).
+func indexAll(hay, needle []string) []int {
+	if len(needle) == 0 || len(needle) > len(hay) {
+		return nil
+	}
+	fail := make([]int, len(needle))
+	for i, k := 1, 0; i < len(needle); i++ {
+		for k > 0 && needle[i] != needle[k] {
+			k = fail[k-1]
+		}
+		if needle[i] == needle[k] {
+			k++
+		}
+		fail[i] = k
+	}
+	var out []int
+	for i, k := 0, 0; i < len(hay); i++ {
+		for k > 0 && (k == len(needle) || hay[i] != needle[k]) {
+			k = fail[k-1]
+		}
+		if hay[i] == needle[k] {
+			k++
+		}
+		if k == len(needle) {
+			out = append(out, i-len(needle)+1)
+		}
+	}
+	return out
+}
+
+// elision says whether a line stands for lines left out, and whether it does so as a comment.
+func elision(l string) (is, comment bool) {
+	s := strings.TrimSpace(l)
+	if s == "..." || s == "…" {
+		return true, false
+	}
+	body := ""
+	for _, m := range [][2]string{{"#", ""}, {"//", ""}, {"%", ""}, {"--", ""}, {";", ""}, {"/*", "*/"}, {"<!--", "-->"}} {
+		if rest, ok := strings.CutPrefix(s, m[0]); ok {
+			body = strings.TrimSpace(strings.TrimSuffix(rest, m[1]))
+			break
+		}
+	}
+	body = strings.ReplaceAll(body, "…", "...")
+	if !strings.HasPrefix(body, "...") && !strings.HasSuffix(body, "...") {
+		return false, false
+	}
+	words := strings.FieldsFunc(strings.ToLower(body), func(r rune) bool { return r < 'a' || r > 'z' })
+	if len(words) == 0 {
+		return true, true
+	}
+	for _, w := range words {
+		switch w {
+		case "rest", "existing", "remaining", "remains", "unchanged", "same", "code", "previous", "before", "omitted", "keep":
+			return true, true
+		}
+	}
+	return false, false
+}

@@ -1,0 +1,267 @@
+package edit
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// planner holds the files while the blocks of one reply are applied in order.
+type planner struct {
+	tree     Tree
+	policy   Policy
+	editable []string
+	docs     map[string]*doc
+	prev     string // file of the block before
+	ops      []op
+	hints    int // blocks whose nearest region was looked up
+}
+
+// maxHints bounds the failing blocks that are explained in detail.
+const maxHints = 5
+
+// Plan reads a reply and says which files change, and how. On any failure there are no changes.
+func Plan(t Tree, reply string, p Policy) (Changes, Report) {
+	ops, perr := parse(reply, knownPaths(t, p))
+	if perr != nil {
+		return nil, Report{Status: Malformed, Problem: perr.Error(), Cut: perr.cut}
+	}
+	return planOps(t, ops, p)
+}
+
+// Retry plans a further reply together with the sound blocks of the one before. A listing takes the place
+// of kept blocks of its file. When the union fails but the reply stands alone and has at least as many
+// blocks as the first one had, the model sent everything again and its reply alone counts.
+func Retry(t Tree, before Report, reply string, p Policy) (Changes, Report) {
+	ops, perr := parse(reply, knownPaths(t, p))
+	if perr != nil {
+		return nil, Report{Status: Malformed, Problem: perr.Error(), Cut: perr.cut, kept: before.kept}
+	}
+	if len(before.kept) == 0 || len(ops) == 0 {
+		c, r := planOps(t, ops, p)
+		if len(ops) == 0 {
+			r.kept = before.kept
+		}
+		return c, r
+	}
+	listed := map[string]bool{}
+	for _, o := range ops {
+		if o.kind == opListing {
+			listed[cleanName(o.name)] = true
+		}
+	}
+	var union []op
+	for _, o := range before.kept {
+		if !listed[cleanName(o.name)] {
+			o.kept = true
+			union = append(union, o)
+		}
+	}
+	union = append(union, ops...)
+	for i := range union {
+		union[i].number = i + 1
+	}
+	c, r := planOps(t, union, p)
+	if r.Status.Failed() && len(ops) >= len(before.kept)+len(before.bad) {
+		if c2, r2 := planOps(t, ops, p); r2.Status == Applied {
+			return c2, r2
+		}
+	}
+	return c, r
+}
+
+func knownPaths(t Tree, p Policy) func(string) bool {
+	return func(s string) bool {
+		if t.exists(s) || t.isDir(s) || slices.Contains(p.Allowed, s) {
+			return true
+		}
+		return proseExtRE.MatchString(s) && p.Allows(s)
+	}
+}
+
+func planOps(t Tree, ops []op, p Policy) (Changes, Report) {
+	if len(ops) == 0 {
+		return nil, Report{Status: NoEdits}
+	}
+	pl := &planner{tree: t, policy: p, editable: p.editable(t), docs: map[string]*doc{}, ops: ops}
+	var rep Report
+	firstBad, malformed, forbidden := Class(""), false, false
+	for i := range ops {
+		b, warns, prob := pl.step(i)
+		if prob != nil {
+			b.Status, b.Cause = prob.class, prob.cause
+			if firstBad == "" {
+				firstBad = prob.class
+			}
+			malformed = malformed || prob.class == Malformed && len(ops[i].dividers) > 0
+			forbidden = forbidden || prob.class == ForbiddenPath
+			rep.bad = append(rep.bad, ops[i])
+		} else {
+			o := pl.ops[i]
+			o.name = b.Path // settled: a retry must not look it up anew
+			rep.kept = append(rep.kept, o)
+		}
+		for _, w := range warns {
+			rep.Warnings = append(rep.Warnings, fmt.Sprintf("block %d: %s", b.Number, w))
+		}
+		rep.Blocks = append(rep.Blocks, b)
+	}
+	switch {
+	case malformed:
+		rep.Status = Malformed
+	case forbidden:
+		rep.Status = ForbiddenPath
+	case firstBad != "":
+		rep.Status = firstBad
+	}
+	if rep.Status != "" {
+		return nil, rep
+	}
+	changes, prob := pl.changes()
+	if prob != nil {
+		rep.Status, rep.Problem = prob.class, prob.cause
+		return nil, rep
+	}
+	rep.Status = Noop
+	if len(changes) > 0 {
+		rep.Status = Applied
+	}
+	return changes, rep
+}
+
+// step applies one op.
+func (pl *planner) step(i int) (BlockReport, []string, *problem) {
+	o := pl.ops[i]
+	b := BlockReport{Number: o.number, Line: o.line, Format: o.format, Path: o.name}
+	if len(o.dividers) > 0 {
+		var prob *problem
+		if o, prob = pl.divide(o); prob != nil {
+			return b, nil, prob
+		}
+		pl.ops[i] = o
+	}
+	path, warn, prob := pl.resolve(o)
+	if prob != nil {
+		return b, nil, prob
+	}
+	b.Path, pl.prev = path, path
+	var warns []string
+	if warn != "" {
+		warns = append(warns, warn)
+	}
+	d, prob := pl.doc(path)
+	if prob != nil {
+		return b, warns, prob
+	}
+	var more string
+	switch o.kind {
+	case opDelete:
+		prob = pl.remove(&b, d)
+	case opListing:
+		prob = pl.listing(&b, d, o)
+	default:
+		more, prob = pl.block(&b, d, i)
+	}
+	if more != "" {
+		warns = append(warns, more)
+	}
+	return b, warns, prob
+}
+
+func (pl *planner) remove(b *BlockReport, d *doc) *problem {
+	switch {
+	case !pl.policy.AllowDelete:
+		return &problem{ForbiddenPath, d.path + " may not be deleted"}
+	case !d.existed:
+		return &problem{NoMatch, d.path + " does not exist"}
+	}
+	d.deleted, b.Status = true, Applied
+	return nil
+}
+
+func (pl *planner) listing(b *BlockReport, d *doc, o op) *problem {
+	b.Rungs = []string{RungWhole}
+	if !d.existed {
+		b.Rungs = append(b.Rungs, RungCreate)
+	}
+	if l := lazyLine(o.replace, nil, d); l != "" {
+		return &problem{Malformed, fmt.Sprintf("the listing of %s leaves code out: %q; list every line, or send blocks", d.path, clip(strings.TrimSpace(l), 80))}
+	}
+	if have, given := filled(d.texts()), filled(o.replace); have >= 10 && 2*given < have {
+		return &problem{Malformed, fmt.Sprintf("the listing of %s has %d lines that are not blank, the file has %d: it looks like a fragment; send SEARCH/REPLACE blocks to change a part", d.path, given, have)}
+	}
+	before, _ := d.render()
+	d.list(o.replace, o.number)
+	b.At = 1
+	b.Status = d.outcome(before)
+	return nil
+}
+
+// outcome says whether a step changed the bytes.
+func (d *doc) outcome(before []byte) Class {
+	after, _ := d.render()
+	if bytes.Equal(before, after) && (d.existed || len(before) > 0) {
+		return Noop
+	}
+	return Applied
+}
+
+func (d *doc) texts() []string {
+	out := make([]string, len(d.lines))
+	for i, l := range d.lines {
+		out[i] = l.text
+	}
+	return out
+}
+
+func filled(lines []string) int {
+	n := 0
+	for _, l := range lines {
+		if !isBlank(l) {
+			n++
+		}
+	}
+	return n
+}
+
+// lazyLine finds a comment that stands for code left out and is in neither SEARCH nor the file.
+func lazyLine(lines, search []string, d *doc) string {
+	for _, l := range lines {
+		if _, comment := elision(l); !comment {
+			continue
+		}
+		want := strings.TrimSpace(l)
+		same := func(s string) bool { return strings.TrimSpace(s) == want }
+		if !slices.ContainsFunc(search, same) && !slices.ContainsFunc(d.texts(), same) {
+			return l
+		}
+	}
+	return ""
+}
+
+// changes collects the files whose bytes differ.
+func (pl *planner) changes() (Changes, *problem) {
+	var out Changes
+	for path, d := range pl.docs {
+		switch {
+		case d.deleted:
+			out = append(out, Change{Path: path, Old: d.old, Deleted: true})
+		case d.changed:
+			data, origin := d.render()
+			if d.existed && bytes.Equal(data, d.old) {
+				continue
+			}
+			if len(data) > MaxFile {
+				return nil, &problem{Malformed, fmt.Sprintf("%s would be larger than %d bytes", path, MaxFile)}
+			}
+			out = append(out, Change{Path: path, Old: d.old, Data: data, Created: !d.existed, Origin: origin})
+		}
+	}
+	if len(out) > MaxFiles {
+		return nil, &problem{Malformed, fmt.Sprintf("%d files are more than the %d that one reply may change", len(out), MaxFiles)}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Path < out[j].Path })
+	return out, nil
+}
