@@ -1,0 +1,106 @@
+package pipeline
+
+import (
+	"fmt"
+
+	coderv1 "nullius.dev/proto/gen/nullius/coder/v1"
+	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
+	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
+	ideationv1 "nullius.dev/proto/gen/nullius/ideation/v1"
+	recordv1 "nullius.dev/proto/gen/nullius/record/v1"
+	reviewerv1 "nullius.dev/proto/gen/nullius/reviewer/v1"
+)
+
+// State is the machine's state as interface.md section 5 names it.
+func (c *Core) State() gatewayv1.IdeaState_Value {
+	switch {
+	case c.Ended != nil:
+		return c.Ended.GetState()
+	case c.Wait != nil:
+		return gatewayv1.IdeaState_WAITING
+	case c.Epoch == 0:
+		return gatewayv1.IdeaState_PENDING
+	}
+	return gatewayv1.IdeaState_RUNNING
+}
+
+// OutcomeOf gives a step's outcome in a word and a line, and whether it counts as a failed try.
+func OutcomeOf(e *gatewayv1.StepEnded) (word, line string, bad bool) {
+	switch o := e.GetOutcome().(type) {
+	case *gatewayv1.StepEnded_Job:
+		r := o.Job.GetEndReason()
+		line = o.Job.GetMessage()
+		if line == "" {
+			line = fmt.Sprintf("%d measurements in %.1f s", len(o.Job.GetMeasurements()), o.Job.GetWall().AsDuration().Seconds())
+		}
+		return r.String(), line, r != executorv1.EndReason_SUCCEEDED
+	case *gatewayv1.StepEnded_Idea:
+		if o.Idea.GetOutcome() == ideationv1.GenerateIdeaResult_IDEA {
+			return "IDEA", o.Idea.GetIdea().GetTitle(), false
+		}
+		return o.Idea.GetOutcome().String(), o.Idea.GetReason(), true
+	case *gatewayv1.StepEnded_Novelty:
+		line = o.Novelty.GetExplanation()
+		if r := o.Novelty.GetReason(); r != "" {
+			line = r + ": " + line
+		}
+		return o.Novelty.GetVerdict().String(), line, false
+	case *gatewayv1.StepEnded_Edited:
+		line = fmt.Sprintf("%d lines added, %d removed", o.Edited.GetLinesAdded(), o.Edited.GetLinesRemoved())
+		return o.Edited.GetOutcome().String(), line, o.Edited.GetOutcome() == coderv1.Edited_NO_CHANGE
+	case *gatewayv1.StepEnded_Paper:
+		line = fmt.Sprintf("%d pages, %d measured numbers, %d without origin, %d citations", o.Paper.GetPagesTotal(),
+			o.Paper.GetNumbersMeasured(), o.Paper.GetNumbersUnexplained(), o.Paper.GetCitations())
+		if r := o.Paper.GetReason(); r != "" {
+			line = r
+		}
+		return o.Paper.GetOutcome().String(), line, false
+	case *gatewayv1.StepEnded_Review:
+		if o.Review.GetOutcome() == reviewerv1.Review_REVIEWED {
+			return o.Review.GetDecision().String(), fmt.Sprintf("overall %.1f: %s", o.Review.GetOverall(), o.Review.GetReason()), false
+		}
+		return o.Review.GetOutcome().String(), o.Review.GetReason(), true
+	}
+	return "", "", false
+}
+
+// Best is the best value of the primary metric over the idea's runs, and its run; nil: none or no direction.
+func (w *Walk) Best() (*float64, int32) {
+	p := w.primary()
+	if p == nil || (p.GetDirection() != recordv1.Direction_MINIMIZE && p.GetDirection() != recordv1.Direction_MAXIMIZE) {
+		return nil, 0
+	}
+	var best *float64
+	var run int32
+	for _, r := range w.Runs {
+		if r.GetNumber() == 0 || r.GetOutcome() != recordv1.Run_Outcome_SUCCEEDED {
+			continue
+		}
+		for _, m := range r.GetMeasurements() {
+			if m.GetMetric() != p.GetName() || (p.GetDataset() != "" && m.GetDataset() != p.GetDataset()) || m.GetNotFinite() {
+				continue
+			}
+			v := m.GetValue()
+			if best == nil || (p.GetDirection() == recordv1.Direction_MINIMIZE) == (v < *best) {
+				best, run = &v, r.GetNumber()
+			}
+		}
+	}
+	return best, run
+}
+
+// Counts of an idea's runs so far, beside the baseline.
+func (w *Walk) RunCounts() (good, failed int32) {
+	for _, r := range w.Runs[1:] {
+		switch r.GetOutcome() {
+		case recordv1.Run_Outcome_SUCCEEDED:
+			good++
+		case recordv1.Run_Outcome_FAILED:
+			failed++
+		}
+	}
+	return good, failed
+}
+
+// Primary is the metric that the idea's runs are compared by; nil: unknown.
+func (w *Walk) Primary() *recordv1.Metric { return w.primary() }
