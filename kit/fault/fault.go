@@ -149,4 +149,3 @@ func RetryAfterOf(err error) time.Duration {
 	}
 	return 0
 }
-

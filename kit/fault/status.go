@@ -3,6 +3,7 @@ package fault
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -23,14 +24,21 @@ var kindCodes = map[Kind]codes.Code{
 // nextKey carries the next command in ErrorInfo's metadata.
 const nextKey = "next"
 
+// maxMessage bounds what travels in a trailer: some peers refuse header blocks over 8 KiB.
+const maxMessage = 2 << 10
+
 // ToStatus turns an error into what travels. A context's error keeps its code; a status stays as it is; a foreign error becomes Internal without its text,
 // which is the log's.
 func ToStatus(err error) error {
 	if err == nil {
 		return nil
 	}
-	if e, ok := As(err); ok {
+	if e, ok := As(err); ok && e != nil {
 		return e.status().Err()
+	}
+	var end *ended
+	if errors.As(err, &end) {
+		return end.s.Err()
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return status.Error(codes.DeadlineExceeded, "the deadline passed")
@@ -45,29 +53,46 @@ func ToStatus(err error) error {
 }
 
 func (e *Error) status() *status.Status {
-	info := &errdetails.ErrorInfo{Reason: e.Reason, Domain: Domain, Metadata: map[string]string{}}
+	info := &errdetails.ErrorInfo{Reason: clean(e.Reason), Domain: Domain, Metadata: map[string]string{}}
 	for k, v := range e.Meta {
-		info.Metadata[k] = v
-	}
-	if e.Next != "" {
-		info.Metadata[nextKey] = e.Next
+		info.Metadata[clean(k)] = clean(v)
 	}
 	details := []protoadapt.MessageV1{info}
+	if e.Next != "" {
+		info.Metadata[nextKey] = clean(e.Next)
+		// For people with a plain gRPC client, which prints Help; ours reads the metadata.
+		details = append(details, &errdetails.Help{Links: []*errdetails.Help_Link{{Description: clean(e.Next)}}})
+	}
 	if len(e.Violations) > 0 {
 		bad := &errdetails.BadRequest{}
 		for _, v := range e.Violations {
-			bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{Field: v.Field, Description: v.Description})
+			bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{Field: clean(v.Field), Description: clean(v.Description)})
 		}
 		details = append(details, bad)
 	}
 	if e.RetryAfter > 0 {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(e.RetryAfter)})
 	}
-	s := status.New(kindCodes[e.Kind], e.Message)
+	s := status.New(codeOf(e.Kind), clean(e.Message))
 	if with, err := s.WithDetails(details...); err == nil {
 		return with
 	}
 	return s
+}
+
+func codeOf(k Kind) codes.Code {
+	if c, ok := kindCodes[k]; ok {
+		return c
+	}
+	return codes.Internal
+}
+
+// clean makes text fit for a status: a protobuf string must be UTF-8, and a trailer must stay small.
+func clean(s string) string {
+	if len(s) > maxMessage {
+		s = s[:maxMessage-len("…")] + "…"
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
 // FromStatus turns what came over the wire into a fault. A context's codes become the context's errors; a status without ErrorInfo of ours becomes a fault
@@ -108,7 +133,7 @@ func FromStatus(err error) error {
 				e.Violations = append(e.Violations, Violation{v.GetField(), v.GetDescription()})
 			}
 		case *errdetails.RetryInfo:
-			e.RetryAfter = d.GetRetryDelay().AsDuration()
+			e.RetryAfter = max(0, d.GetRetryDelay().AsDuration())
 		}
 	}
 	return e
