@@ -1,0 +1,279 @@
+package llm
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// class is what the door does about a failed try.
+type class uint8
+
+const (
+	outage   class = iota // wait, try again; counts for the circuit
+	limit                 // wait, try again, with less at a time
+	credit                // no money left: nothing to try
+	refusal               // 401, 403
+	absent                // 404
+	adapt                 // a parameter is not taken: leave it out
+	tooLong               // a reply
+	filtered              // a reply
+	rejected              // whatever else is wrong with the request
+	closed                // connection refused, certificate: an outage with one more try
+)
+
+// problem is a failed try, classified. Its text is the provider's, scrubbed.
+type problem struct {
+	class  class
+	cause  string // RATE_LIMIT OUTAGE TIMEOUT CREDIT TLS REFUSED
+	status int
+	text   string
+	param  string
+	wait   time.Duration // as the provider asked
+	asked  bool
+	never  bool // x-should-retry: false
+	paid   bool // possibly
+	said   string
+}
+
+// providerError is the body of an error in one of the shapes that providers send.
+type providerError struct {
+	message, kind, code, param string
+	status                     int
+	retry                      time.Duration
+}
+
+func readError(body []byte) providerError {
+	body = bytes.TrimSpace(body)
+	if len(body) == 0 {
+		return providerError{}
+	}
+	if looksLikeHTML(body) {
+		return providerError{message: "an HTML page" + title(body)}
+	}
+	var v any
+	if json.Unmarshal(body, &v) != nil {
+		return providerError{message: string(body[:min(len(body), 2000)])}
+	}
+	if a, ok := v.([]any); ok && len(a) > 0 {
+		v = a[0]
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		s, _ := v.(string)
+		return providerError{message: s}
+	}
+	var e providerError
+	switch inner := m["error"].(type) {
+	case map[string]any:
+		m = inner
+	case string:
+		e.message = inner
+	}
+	if e.message == "" {
+		e.message = text(m["message"])
+	}
+	if e.message == "" {
+		e.message = text(m["detail"])
+	}
+	e.kind, e.code, e.param = text(m["type"]), text(m["code"]), text(m["param"])
+	if e.kind == "" {
+		e.kind = text(m["status"]) // Google's RESOURCE_EXHAUSTED
+	}
+	if n, err := strconv.Atoi(e.code); err == nil && n >= 400 && n < 600 {
+		e.status = n
+	}
+	e.retry = retryDelay(m["details"])
+	return e
+}
+
+func text(v any) string {
+	switch t := v.(type) {
+	case string:
+		return t
+	case float64:
+		return strconv.FormatFloat(t, 'f', -1, 64)
+	case nil:
+		return ""
+	}
+	b, _ := json.Marshal(v)
+	return string(b)
+}
+
+// retryDelay finds Google's RetryInfo.
+func retryDelay(v any) time.Duration {
+	list, _ := v.([]any)
+	for _, it := range list {
+		m, _ := it.(map[string]any)
+		s, _ := m["retryDelay"].(string)
+		if d, err := time.ParseDuration(s); err == nil && d > 0 {
+			return d
+		}
+	}
+	return 0
+}
+
+var (
+	creditWords  = regexp.MustCompile(`(?i)insufficient_quota|enforced_spend_limit|credit|billing|spend(ing)? limit|current quota|insufficient (balance|funds)`)
+	limitWords   = regexp.MustCompile(`(?i)slow down|throttl|rate.?limit|too many requests`)
+	contextWords = regexp.MustCompile(`(?i)context_length_exceeded|exceed_context_size|maximum context length|context (size|window|length)|prompt is too long|too many (input )?tokens|input is too long|string_above_max_length`)
+	filterWords  = regexp.MustCompile(`(?i)content_filter|content management policy|content_policy|responsible ai policy`)
+	paramWords   = regexp.MustCompile(`\b(max_completion_tokens|max_tokens|temperature|seed|stop|response_format|json_schema|stream_options|reasoning_effort|prompt_cache_key|usage)\b`)
+)
+
+// classifyStatus reads an answer that is no reply.
+func classifyStatus(e *statusError, now time.Time) problem {
+	pe := readError(e.body)
+	p := problem{status: e.status, text: pe.message, cause: "OUTAGE", paid: e.inside}
+	if pe.status != 0 && e.status == http.StatusOK {
+		p.status = pe.status
+	}
+	p.wait, p.asked = askedWait(e.header, now)
+	if pe.retry > p.wait {
+		p.wait, p.asked = pe.retry, true
+	}
+	p.never = strings.EqualFold(e.header.Get("x-should-retry"), "false")
+	all := pe.code + " " + pe.kind + " " + pe.message
+	hard := strings.Contains(all, "insufficient_quota") || strings.Contains(all, "enforced_spend_limit")
+	money := creditWords.MatchString(all) && (hard || !p.asked)
+	switch s := p.status; {
+	case s == 402 && !p.asked, (s == 429 || s == 400 || s == 200) && money:
+		p.class, p.cause = credit, "CREDIT"
+	case s == 429, s == 402:
+		p.class, p.cause = limit, "RATE_LIMIT"
+	case s == 401, s == 403:
+		p.class = refusal
+	case s == 404:
+		p.class = absent
+	case s == 413, (s == 400 || s == 422 || s == 500 || s == 200) && contextWords.MatchString(all):
+		p.class = tooLong
+	case (s == 400 || s == 200) && filterWords.MatchString(all):
+		p.class = filtered
+	case (s == 400 || s == 503 || s == 200) && limitWords.MatchString(all):
+		p.class, p.cause = limit, "RATE_LIMIT"
+	case s == 408, s == 409, s >= 500, s == 200:
+		p.class = outage
+	case s == 400 || s == 422:
+		p.class, p.param = rejected, paramOf(pe)
+		if p.param != "" {
+			p.class = adapt
+		}
+	case s >= 300 && s < 400:
+		p.class, p.text = rejected, "a redirect, which is not followed"
+	default:
+		p.class = rejected
+	}
+	return p
+}
+
+func paramOf(e providerError) string {
+	if m := paramWords.FindString(e.param); m != "" {
+		return m
+	}
+	return paramWords.FindString(e.message)
+}
+
+// classifyError reads what went wrong on the way.
+func classifyError(err error, sent bool, now time.Time) problem {
+	var status *statusError
+	if errors.As(err, &status) {
+		return classifyStatus(status, now)
+	}
+	p := problem{class: outage, cause: "OUTAGE", paid: sent}
+	var hang *hangError
+	var garbage *garbageError
+	var dns *net.DNSError
+	var cert *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &hang):
+		p.cause, p.said = "TIMEOUT", fmt.Sprintf("sent nothing for %s", human(hang.after))
+	case errors.Is(err, context.DeadlineExceeded):
+		p.cause, p.said = "TIMEOUT", "did not end its answer in time"
+	case errors.As(err, &garbage):
+		p.said = "answered with " + garbage.what
+	case errors.Is(err, syscall.ECONNREFUSED):
+		p.class, p.cause, p.paid = closed, "REFUSED", false
+	case errors.As(err, &cert):
+		p.class, p.cause, p.text, p.paid = closed, "TLS", cert.Err.Error(), false
+	case errors.As(err, &dns):
+		p.paid, p.said = false, fmt.Sprintf("cannot be found: no address for %s", dns.Name)
+	case isTLS(err):
+		p.class, p.cause, p.text, p.paid = closed, "TLS", err.Error(), false
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), sent:
+		p.said = "broke its stream off"
+	default:
+		p.said = "cannot be reached"
+	}
+	return p
+}
+
+func isTLS(err error) bool {
+	var rec tls.RecordHeaderError
+	var alert tls.AlertError
+	return errors.As(err, &rec) || errors.As(err, &alert) || strings.Contains(err.Error(), "tls: ")
+}
+
+// askedWait is how long a provider asked to wait. Absolute times count from the answer's own date.
+func askedWait(h http.Header, now time.Time) (time.Duration, bool) {
+	if ms, err := strconv.ParseFloat(h.Get("retry-after-ms"), 64); err == nil && ms >= 0 && ms < 1e9 {
+		return time.Duration(ms * float64(time.Millisecond)), true
+	}
+	if d, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = d
+	}
+	if s := h.Get("Retry-After"); s != "" {
+		if n, err := strconv.ParseFloat(s, 64); err == nil && n >= 0 && n < 1e7 {
+			return time.Duration(n * float64(time.Second)), true
+		}
+		if at, err := http.ParseTime(s); err == nil {
+			return max(0, at.Sub(now)), true
+		}
+	}
+	var longest time.Duration
+	for _, what := range []string{"requests", "tokens"} {
+		if h.Get("x-ratelimit-remaining-"+what) != "0" {
+			continue
+		}
+		if d, err := time.ParseDuration(h.Get("x-ratelimit-reset-" + what)); err == nil && d > longest {
+			longest = d
+		}
+	}
+	return longest, longest > 0
+}
+
+func looksLikeHTML(b []byte) bool {
+	head := strings.ToLower(string(b[:min(len(b), 200)]))
+	return strings.HasPrefix(head, "<!doctype html") || strings.HasPrefix(head, "<html") || strings.HasPrefix(head, "<") && strings.Contains(head, "<head")
+}
+
+var titleTag = regexp.MustCompile(`(?is)<title>(.{1,120}?)</title>`)
+
+// title is a page's title, in front of which a colon stands.
+func title(b []byte) string {
+	if m := titleTag.FindSubmatch(b[:min(len(b), 8<<10)]); m != nil {
+		return ": " + oneLine(string(m[1]))
+	}
+	return ""
+}
+
+// human writes a duration as people do: 42 s, 3 min.
+func human(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < 3*time.Minute:
+		return fmt.Sprintf("%d s", int(d.Round(time.Second).Seconds()))
+	}
+	return fmt.Sprintf("%d min", int(d.Round(time.Minute).Minutes()))
+}

@@ -1,0 +1,148 @@
+package llm
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	maxErrorBody = 64 << 10
+	maxLine      = 8 << 20
+	maxStream    = 64 << 20
+)
+
+// statusError is an answer that is no model's reply: another status than 200, or an error inside a 200.
+type statusError struct {
+	status int
+	header http.Header
+	body   []byte
+	inside bool // within a 200: the request was accepted
+}
+
+func (e *statusError) Error() string { return fmt.Sprintf("the provider answered %d", e.status) }
+
+// hangError says that a provider fell silent.
+type hangError struct {
+	after time.Duration
+	first bool // no byte came at all
+}
+
+func (e *hangError) Error() string { return fmt.Sprintf("nothing came for %s", e.after) }
+
+// garbageError is a 200 whose body is not what was asked for.
+type garbageError struct{ what string }
+
+func (e *garbageError) Error() string { return "the answer is " + e.what }
+
+// exchange is one HTTP request of one try. It stands between go-openai and the network: it patches what that library cannot
+// say, reads the body itself, and turns whatever is not a sound stream into a typed error.
+type exchange struct {
+	base   http.RoundTripper
+	set    map[string]any // fields of the body
+	header map[string]string
+	times  Times
+	cancel context.CancelCauseFunc
+	onData func(bytes int)
+
+	sent      atomic.Bool // the whole request left
+	started   time.Time
+	firstByte time.Duration
+	got       http.Header
+	usage     json.RawMessage
+	finish    string
+	refusal   bool
+	chars     int // of output received, with reasoning
+}
+
+// Do sends a request; it implements openai.HTTPDoer.
+func (x *exchange) Do(req *http.Request) (*http.Response, error) {
+	body, err := x.patched(req)
+	if err != nil {
+		return nil, err
+	}
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		WroteRequest: func(i httptrace.WroteRequestInfo) { x.sent.Store(i.Err == nil) },
+	})
+	req = req.WithContext(ctx)
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	req.ContentLength = int64(len(body))
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	for k, v := range x.header {
+		req.Header.Set(k, v)
+	}
+	x.started = time.Now()
+	first := time.AfterFunc(x.times.FirstByte, func() { x.cancel(&hangError{x.times.FirstByte, true}) })
+	resp, err := x.base.RoundTrip(req)
+	if err != nil {
+		first.Stop()
+		return nil, cause(ctx, err)
+	}
+	x.got = resp.Header
+	if resp.StatusCode != http.StatusOK {
+		defer first.Stop()
+		defer func() { _ = resp.Body.Close() }() // read as far as wanted
+		b, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+		return nil, &statusError{status: resp.StatusCode, header: resp.Header, body: b}
+	}
+	s := &stream{x: x, ctx: ctx, body: resp.Body, first: first}
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if kind != "text/event-stream" {
+		return s.whole(resp)
+	}
+	s.lines = bufio.NewReaderSize(s, 32<<10)
+	resp.Body = s.filtered()
+	return resp, nil
+}
+
+// cause prefers why a context was cancelled over what the network made of it.
+func cause(ctx context.Context, err error) error {
+	var hang *hangError
+	if c := context.Cause(ctx); c != nil && errors.As(c, &hang) {
+		return hang
+	}
+	if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		return context.DeadlineExceeded
+	}
+	return err
+}
+
+func (x *exchange) patched(req *http.Request) ([]byte, error) {
+	raw, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	if err := req.Body.Close(); err != nil {
+		return nil, err
+	}
+	var m map[string]any
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if err := dec.Decode(&m); err != nil {
+		return nil, err
+	}
+	for k, v := range x.set {
+		m[k] = v
+	}
+	return json.Marshal(m)
+}
+
+// newTransport is a client's transport with the door's limits: no redirects (RoundTrip follows none), no compression.
+func newTransport(t Times) *http.Transport {
+	d := &net.Dialer{Timeout: t.Connect, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: d.DialContext, TLSHandshakeTimeout: t.Connect, ForceAttemptHTTP2: true,
+		MaxIdleConnsPerHost: 64, MaxIdleConns: 256, IdleConnTimeout: 90 * time.Second, DisableCompression: true,
+		MaxResponseHeaderBytes: 1 << 20,
+	}
+}

@@ -1,0 +1,265 @@
+package llm
+
+import (
+	"bytes"
+	_ "embed" // the shipped table
+	"fmt"
+	"math/big"
+	"path"
+	"regexp"
+	"sort"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"nullius.dev/kit/fault"
+)
+
+//go:embed models.yaml
+var shipped []byte
+
+// table is models.yaml.
+type table struct {
+	Version   int                     `yaml:"version"`
+	Aliases   map[string]string       `yaml:"aliases"`
+	Providers map[string]providerLine `yaml:"providers"`
+	Models    []modelLine             `yaml:"models"`
+}
+
+type providerLine struct {
+	API         string `yaml:"api"` // openai, or none: not in this version
+	Title       string `yaml:"title"`
+	BaseURL     string `yaml:"base_url"`
+	Key         string `yaml:"key"`    // environment variable
+	Header      string `yaml:"header"` // that takes the key; empty: Authorization
+	Start       string `yaml:"start"`  // command that starts a local server
+	MaxParallel int    `yaml:"max_parallel"`
+	RPM         int    `yaml:"rpm"`
+	TPM         int    `yaml:"tpm"`
+}
+
+type modelLine struct {
+	Match     string            `yaml:"match"`
+	Context   int64             `yaml:"context"`
+	MaxOutput int64             `yaml:"max_output"`
+	Supports  map[string]bool   `yaml:"supports"`
+	Extra     map[string]bool   `yaml:"extra"`
+	Rename    map[string]string `yaml:"rename"`
+	Reasoning *int64            `yaml:"reasoning"`
+	FirstByte time.Duration     `yaml:"first_byte"`
+	Free      *bool             `yaml:"free"`
+	Retired   string            `yaml:"retired"`
+	Successor string            `yaml:"successor"`
+	Price     []priceLine       `yaml:"price"`
+
+	origin string
+}
+
+type priceLine struct {
+	AsOf         string         `yaml:"as_of"`
+	Source       string         `yaml:"source"`
+	Input        string         `yaml:"input"`
+	Output       string         `yaml:"output"`
+	CacheRead    string         `yaml:"cache_read"`
+	CacheWrite   string         `yaml:"cache_write"`
+	CacheWrite5m string         `yaml:"cache_write_5m"`
+	CacheWrite1h string         `yaml:"cache_write_1h"`
+	From         string         `yaml:"from"`
+	Until        string         `yaml:"until"`
+	Above        *thresholdLine `yaml:"above"`
+}
+
+type thresholdLine struct {
+	Tokens     int64  `yaml:"tokens"`
+	Input      string `yaml:"input"`
+	Output     string `yaml:"output"`
+	CacheRead  string `yaml:"cache_read"`
+	CacheWrite string `yaml:"cache_write"`
+}
+
+// abilities that may stand under "supports".
+var abilityNames = map[string]bool{
+	"temperature": true, "system": true, "schema": true, "json": true, "images": true, "seed": true, "stop": true,
+	"prefill": true, "effort": true,
+}
+
+var extraNames = map[string]bool{"stream_options": true, "prompt_cache_key": true, "usage": true}
+
+func readTable(data []byte, origin string) (table, error) {
+	var t table
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec.KnownFields(true)
+	if err := dec.Decode(&t); err != nil {
+		return table{}, tableFault(origin, "%v", err)
+	}
+	if t.Version != 1 {
+		return table{}, tableFault(origin, "version is %d, this program reads 1", t.Version)
+	}
+	for name, p := range t.Providers {
+		if err := p.check(name); err != nil {
+			return table{}, tableFault(origin, "providers.%s: %v", name, err)
+		}
+	}
+	for i := range t.Models {
+		m := &t.Models[i]
+		m.origin = origin
+		if err := m.check(); err != nil {
+			return table{}, tableFault(origin, "models[%d] (%s): %v", i, m.Match, err)
+		}
+	}
+	return t, nil
+}
+
+func tableFault(origin, format string, a ...any) error {
+	return fault.New(fault.Invalid, "FIELD_INVALID", "%s: %s", origin, fmt.Sprintf(format, a...)).WithNext("nullius doctor")
+}
+
+var providerName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,40}$`)
+
+func (p providerLine) check(name string) error {
+	if !providerName.MatchString(name) || name == "recording" || name == compatible {
+		return fmt.Errorf("not a name for a provider")
+	}
+	if p.API != "openai" && p.API != "none" && p.API != "" {
+		return fmt.Errorf("api %q is unknown, want openai", p.API)
+	}
+	return nil
+}
+
+func (m modelLine) check() error {
+	if m.Match == "" {
+		return fmt.Errorf("match is missing")
+	}
+	for k := range m.Supports {
+		if !abilityNames[k] {
+			return fmt.Errorf("supports.%s is unknown", k)
+		}
+	}
+	for k := range m.Extra {
+		if !extraNames[k] {
+			return fmt.Errorf("extra.%s is unknown", k)
+		}
+	}
+	for _, p := range m.Price {
+		if _, err := p.parse(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// merge lays o over t.
+func (t table) merge(o table) table {
+	out := table{Version: 1, Aliases: map[string]string{}, Providers: map[string]providerLine{}}
+	for _, s := range []table{t, o} {
+		for k, v := range s.Aliases {
+			out.Aliases[k] = v
+		}
+		for k, v := range s.Providers {
+			out.Providers[k] = out.Providers[k].over(v)
+		}
+		out.Models = append(out.Models, s.Models...)
+	}
+	return out
+}
+
+func (p providerLine) over(o providerLine) providerLine {
+	set := func(dst *string, v string) {
+		if v != "" {
+			*dst = v
+		}
+	}
+	set(&p.API, o.API)
+	set(&p.Title, o.Title)
+	set(&p.BaseURL, o.BaseURL)
+	set(&p.Key, o.Key)
+	set(&p.Header, o.Header)
+	set(&p.Start, o.Start)
+	for _, n := range []struct {
+		dst *int
+		v   int
+	}{{&p.MaxParallel, o.MaxParallel}, {&p.RPM, o.RPM}, {&p.TPM, o.TPM}} {
+		if n.v != 0 {
+			*n.dst = n.v
+		}
+	}
+	return p
+}
+
+// lookup folds the lines that match a resolved name. An unknown model takes temperature, system and stop, nothing else.
+func (t table) lookup(name string) Model {
+	m := Model{
+		Name: name, Context: 32768, MaxOutput: 4096, Known: false,
+		Supports: map[string]bool{"temperature": true, "system": true, "stop": true}, Extra: map[string]bool{},
+		Rename: map[string]string{}, Origin: "defaults of an unknown model",
+	}
+	for _, l := range t.Models {
+		if !matches(l.Match, name) {
+			continue
+		}
+		m.Known, m.Origin = true, l.origin
+		l.apply(&m)
+	}
+	return m
+}
+
+func (l modelLine) apply(m *Model) {
+	if l.Context > 0 {
+		m.Context = l.Context
+	}
+	if l.MaxOutput > 0 {
+		m.MaxOutput = l.MaxOutput
+	}
+	for k, v := range l.Supports {
+		m.Supports[k] = v
+	}
+	for k, v := range l.Extra {
+		m.Extra[k] = v
+	}
+	for k, v := range l.Rename {
+		m.Rename[k] = v
+	}
+	if l.Reasoning != nil {
+		m.Reasoning = *l.Reasoning
+	}
+	if l.FirstByte > 0 {
+		m.FirstByte = l.FirstByte
+	}
+	if l.Free != nil {
+		m.Free = *l.Free
+	}
+	if l.Retired != "" {
+		m.Retired, m.Successor = l.Retired, l.Successor
+	}
+	if len(l.Price) > 0 {
+		m.prices = nil
+		for _, p := range l.Price {
+			pr, _ := p.parse() // checked when the table was read
+			m.prices = append(m.prices, pr)
+		}
+		sort.SliceStable(m.prices, func(i, j int) bool { return m.prices[i].from.Before(m.prices[j].from) })
+	}
+}
+
+// matches reports whether name fits pattern, in which * spans slashes too.
+func matches(pattern, name string) bool {
+	const sep = "\x01" // path.Match stops at slashes, so they are hidden from it
+	hide := func(s string) string { return strings.ReplaceAll(s, "/", sep) }
+	esc := strings.NewReplacer("[", "\\[", "?", "\\?").Replace(pattern)
+	ok, err := path.Match(hide(esc), hide(name))
+	return err == nil && ok
+}
+
+// picoPerToken turns dollars per million tokens into pico-dollars per token. It is exact: six decimals fit.
+func picoPerToken(s string) (int64, error) {
+	r, ok := new(big.Rat).SetString(s)
+	if !ok || strings.ContainsAny(s, "/eE_") || r.Sign() < 0 {
+		return 0, fmt.Errorf("price %q is not a decimal number of dollars", s)
+	}
+	r.Mul(r, big.NewRat(1_000_000, 1))
+	if !r.IsInt() || !r.Num().IsInt64() {
+		return 0, fmt.Errorf("price %q has more than six decimals", s)
+	}
+	return r.Num().Int64(), nil
+}
