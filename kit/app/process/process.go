@@ -1,0 +1,180 @@
+// Package process is the main of a service that runs alone: flags, configuration, telemetry, broker, blobs, debug port, signals and exit code.
+package process
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"nullius.dev/kit/app"
+	"nullius.dev/kit/bus"
+	"nullius.dev/kit/config"
+	"nullius.dev/kit/fault"
+	"nullius.dev/kit/rpc"
+	"nullius.dev/kit/store"
+	"nullius.dev/kit/telemetry"
+)
+
+// Common is the configuration that every service has.
+type Common struct {
+	NATS     string `yaml:"nats"`      // address of the broker
+	DataDir  string `yaml:"data_dir"`  // blobs lie in its folder "blobs"; shared by the services of one machine
+	Debug    string `yaml:"debug"`     // HOST:PORT of /healthz, /readyz and /debug/pprof; empty: none
+	LogLevel string `yaml:"log_level"` // debug, info, warn, error
+}
+
+// DefaultCommon is a broker on this machine and the user's data folder.
+func DefaultCommon() Common {
+	return Common{NATS: "nats://127.0.0.1:4222", DataDir: DefaultDataDir(), LogLevel: "info"}
+}
+
+// DefaultDataDir is $XDG_DATA_HOME/nullius, or ~/.local/share/nullius.
+func DefaultDataDir() string {
+	if d := os.Getenv("XDG_DATA_HOME"); d != "" {
+		return filepath.Join(d, "nullius")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "nullius-data"
+	}
+	return filepath.Join(home, ".local", "share", "nullius")
+}
+
+// Process is what the services of a process share.
+type Process struct {
+	Bus     *bus.Conn
+	Blobs   store.Blobs
+	Net     *rpc.Network
+	DataDir string
+}
+
+// SpansSubject is where ended spans are published; the gateway keeps them.
+func SpansSubject(traceID string) string { return "nullius.spans." + traceID }
+
+// Main runs a service alone and exits the process: 0 after an orderly stop, 2 for a wrong flag or configuration, 1 else.
+func Main[C any](name string, defaults C, common func(*C) *Common, attach func(h *app.Host, p Process, cfg C) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, name, defaults, common, attach); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		if next := fault.NextOf(err); next != "" {
+			fmt.Fprintln(os.Stderr, "next: "+next)
+		}
+		if errors.Is(err, fault.Invalid) || errors.Is(err, errUsage) {
+			os.Exit(2)
+		}
+		os.Exit(1)
+	}
+}
+
+var errUsage = errors.New("wrong usage")
+
+func run[C any](ctx context.Context, name string, cfg C, common func(*C) *Common, attach func(*app.Host, Process, C) error) error {
+	done, err := flags(name, &cfg, os.Args[1:], os.Stdout)
+	if err != nil || done {
+		return err
+	}
+	c := common(&cfg)
+	h := app.NewHost(ctx, telemetry.NewLogger(os.Stderr, c.LogLevel))
+	if err := assemble(ctx, h, name, c, func(p Process) error { return attach(h.Component(name), p, cfg) }); err != nil {
+		return errors.Join(err, h.Stop())
+	}
+	return h.Wait(ctx)
+}
+
+// flags reads the command line and configuration; done means that there is nothing more to do.
+func flags(name string, cfg any, args []string, out io.Writer) (done bool, err error) {
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	file := fs.String("config", os.Getenv("NULLIUS_CONFIG"), "configuration file (YAML)")
+	check := fs.Bool("check-config", false, "check the configuration and exit")
+	show := fs.Bool("print-config", false, "print the configuration and exit")
+	version := fs.Bool("version", false, "print the version and exit")
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return true, nil
+		}
+		return false, errors.Join(errUsage, err)
+	}
+	if *version {
+		_, err := fmt.Fprintln(out, name, app.Version())
+		return true, err
+	}
+	if err := config.Load(name, cfg, *file, os.Environ()); err != nil {
+		return false, err
+	}
+	if *show {
+		return true, yaml.NewEncoder(out).Encode(cfg)
+	}
+	if *check {
+		_, err := fmt.Fprintln(out, "configuration is good")
+		return true, err
+	}
+	return false, nil
+}
+
+func assemble(ctx context.Context, h *app.Host, name string, c *Common, attach func(Process) error) error {
+	conn, err := bus.Connect(ctx, c.NATS, bus.Options{Name: name})
+	if err != nil {
+		return err
+	}
+	h.OnStop("bus", time.Second, func(context.Context) error { conn.Close(); return nil })
+	tel, err := telemetry.New(ctx, func(id string, b []byte) { _ = conn.NC.Publish(SpansSubject(id), b) })
+	if err != nil {
+		return err
+	}
+	h.OnStop("telemetry", 4*time.Second, tel.Shutdown)
+	h.SetTelemetry(tel.Component)
+	blobs, err := store.OpenDir(filepath.Join(c.DataDir, "blobs"))
+	if err != nil {
+		return err
+	}
+	if err := debug(h, c.Debug); err != nil {
+		return err
+	}
+	tracer, _ := tel.Component(name)
+	return attach(Process{Bus: conn, Blobs: blobs, Net: rpc.NewNetwork(rpc.Options{Tracer: tracer}), DataDir: c.DataDir})
+}
+
+// debug serves health and profiles on a port of its own.
+func debug(h *app.Host, addr string) error {
+	if addr == "" {
+		return nil
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !h.Ready() {
+			http.Error(w, "stopping", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ready")
+	})
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	l, err := rpc.NewNetwork(rpc.Options{}).Listen(addr)
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	h.Go("debug", time.Second, func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
+		defer stop()
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	return nil
+}

@@ -1,0 +1,148 @@
+// Package bus is the suite's way to tell things: NATS JetStream behind a connection that carries traces, names streams' messages and runs handlers.
+package bus
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/propagation"
+
+	"nullius.dev/kit/fault"
+)
+
+// Conn is a connection to the broker. Its fields are for what this package does not wrap.
+type Conn struct {
+	NC *nats.Conn
+	JS jetstream.JetStream
+}
+
+// Options of a connection.
+type Options struct {
+	Name        string                     // shown by the broker
+	InProcess   nats.InProcessConnProvider // embedded broker; nil: by URL
+	Credentials string                     // file; empty: none
+	Timeout     time.Duration              // of the first connect; 0: 10 s
+}
+
+// Connect connects to a broker and fails within the timeout when there is none; afterwards it reconnects for ever.
+func Connect(ctx context.Context, url string, o Options) (*Conn, error) {
+	if o.Timeout == 0 {
+		o.Timeout = 10 * time.Second
+	}
+	opts := []nats.Option{
+		nats.Name(o.Name), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond), nats.Timeout(o.Timeout),
+		nats.ReconnectBufSize(-1), // a publish while the broker is away fails at once instead of lying in a buffer
+	}
+	if o.InProcess != nil {
+		opts = append(opts, nats.InProcessServer(o.InProcess))
+	}
+	if o.Credentials != "" {
+		opts = append(opts, nats.UserCredentials(o.Credentials))
+	}
+	nc, err := connect(ctx, url, opts)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Unavailable, "BUS_UNAVAILABLE", "no NATS server answers at %s", url).WithNext("nullius serve nats")
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return &Conn{NC: nc, JS: js}, nil
+}
+
+// connect tries for ten seconds, since services and broker start in any order.
+func connect(ctx context.Context, url string, opts []nats.Option) (*nats.Conn, error) {
+	for until := time.Now().Add(10 * time.Second); ; {
+		nc, err := nats.Connect(url, opts...)
+		if err == nil || time.Now().After(until) {
+			return nc, err
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Close drains nothing: consumers are stopped by their owners before.
+func (c *Conn) Close() { c.NC.Close() }
+
+// carrier writes trace context into headers in lower case, as it is written in W3C's text; NATS headers keep their case.
+type carrier nats.Header
+
+func (c carrier) Get(k string) string {
+	if v := c[k]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+func (c carrier) Set(k, v string) { c[k] = []string{v} }
+func (c carrier) Keys() []string {
+	out := make([]string, 0, len(c))
+	for k := range c {
+		out = append(out, k)
+	}
+	return out
+}
+
+// Inject writes ctx's trace into headers.
+func Inject(ctx context.Context, h nats.Header) { propagation.TraceContext{}.Inject(ctx, carrier(h)) }
+
+// Extract puts the trace that a message carries into ctx.
+func Extract(ctx context.Context, h nats.Header) context.Context {
+	return propagation.TraceContext{}.Extract(ctx, carrier(h))
+}
+
+// Publish publishes a message to a stream and waits for the acknowledgement. msgID drops repeats within the stream's window; it derives from
+// what the message is about, never from chance. typ and schema version 1 travel as headers.
+func (c *Conn) Publish(ctx context.Context, subject, msgID, typ string, data []byte) (*jetstream.PubAck, error) {
+	m := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{}}
+	m.Header.Set("Nullius-Type", typ)
+	m.Header.Set("Nullius-Schema", "1")
+	Inject(ctx, m.Header)
+	var opts []jetstream.PublishOpt
+	if msgID != "" {
+		opts = append(opts, jetstream.WithMsgID(msgID))
+	}
+	ack, err := c.JS.PublishMsg(ctx, m, opts...)
+	if err != nil {
+		return nil, Fault(err, "publish to "+subject)
+	}
+	return ack, nil
+}
+
+// errMaximumBytes is JetStream's code for a stream at its quota; the client names no constant for it.
+const errMaximumBytes = 10077
+
+// Fault gives a broker's error its meaning: a full stream is STORAGE_FULL, a lost compare-and-set CONFLICT, all else BUS_UNAVAILABLE.
+func Fault(err error, doing string) error {
+	var api *jetstream.APIError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrTimeout):
+		return err
+	case errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence:
+		return fault.Wrap(err, fault.Conflict, "CONFLICT", "%s: somebody else wrote first", doing)
+	case errors.As(err, &api) && api.ErrorCode == errMaximumBytes:
+		return fault.Wrap(err, fault.Exhausted, "STORAGE_FULL", "%s: the stream's quota is used up", doing).WithNext("nullius doctor")
+	}
+	return fault.Wrap(err, fault.Unavailable, "BUS_UNAVAILABLE", "%s: the broker does not answer", doing).WithRetry(2 * time.Second)
+}
+
+// KV opens a bucket, making it when it is missing.
+func (c *Conn) KV(ctx context.Context, cfg jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	kv, err := c.JS.CreateOrUpdateKeyValue(ctx, cfg)
+	return kv, Fault(err, "open bucket "+cfg.Bucket)
+}
+
+// Stream opens a stream, making it or bringing its configuration up to date.
+func (c *Conn) Stream(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
+	s, err := c.JS.CreateOrUpdateStream(ctx, cfg)
+	return s, Fault(err, "open stream "+cfg.Name)
+}

@@ -1,0 +1,177 @@
+// Package natsd runs a NATS server with JetStream in this process. Only cmd/nullius and tests import it: it doubles a small binary.
+package natsd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"nullius.dev/kit/bus"
+	"nullius.dev/kit/fault"
+)
+
+// Config of an embedded server.
+type Config struct {
+	Dir      string // data folder; a lock is taken on it
+	Listen   string // "host:port"; empty: this process only
+	MaxBytes int64  // JetStream's store; 0: 60 % of what is free, at most 64 GiB
+	Log      *slog.Logger
+}
+
+// minBytes is what the suite's streams and buckets reserve between them.
+const minBytes = 256 << 20
+
+// Server is a running broker.
+type Server struct {
+	ns   *server.Server
+	lock *os.File
+	url  string
+}
+
+// Start takes the lock on the data folder, starts the server and waits until it is ready. Every write is synced. A folder that is in use is
+// fault.Precondition DATA_DIR_LOCKED, a port in use ADDRESS_IN_USE, a disk without room STORAGE_FULL.
+func Start(cfg Config) (*Server, error) {
+	lock, err := Lock(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := start(cfg)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	s.lock = lock
+	return s, nil
+}
+
+func start(cfg Config) (*Server, error) {
+	limit, err := quota(cfg.Dir, cfg.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	opts := &server.Options{
+		ServerName: "nullius", StoreDir: filepath.Join(cfg.Dir, "nats"), JetStream: true, SyncAlways: true, JetStreamMaxStore: limit,
+		JetStreamMaxMemory: 256 << 20, NoSigs: true, NoLog: true, DontListen: cfg.Listen == "", MaxPayload: 1 << 20,
+	}
+	if cfg.Listen != "" {
+		host, port, err := hostPort(cfg.Listen)
+		if err != nil {
+			return nil, err
+		}
+		opts.Host, opts.Port = host, port
+	}
+	ns, err := server.NewServer(opts)
+	if err != nil {
+		return nil, fmt.Errorf("nats server: %w", err)
+	}
+	if cfg.Log != nil {
+		ns.SetLoggerV2(logger{cfg.Log}, false, false, false)
+	}
+	ns.Start()
+	if !ns.ReadyForConnections(20 * time.Second) {
+		ns.Shutdown()
+		return nil, fault.New(fault.Unavailable, "BUS_UNAVAILABLE", "the embedded NATS server was not ready within 20 s; its data lies in %s", opts.StoreDir)
+	}
+	return &Server{ns: ns, url: ns.ClientURL()}, nil
+}
+
+// hostPort checks an address and that nobody listens there, since the server itself would only log that.
+func hostPort(addr string) (string, int, error) {
+	host, p, err := net.SplitHostPort(addr)
+	port, perr := strconv.Atoi(p)
+	if err != nil || perr != nil {
+		return "", 0, fault.New(fault.Invalid, "FIELD_INVALID", "NATS address %q is not HOST:PORT", addr)
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return "", 0, fault.Wrap(err, fault.Precondition, "ADDRESS_IN_USE", "NATS cannot listen on %s", addr)
+	}
+	if port == 0 {
+		port = l.Addr().(*net.TCPAddr).Port
+	}
+	return host, port, l.Close()
+}
+
+// Lock takes the lock on a data folder, making the folder when it is missing; closing the file frees it.
+func Lock(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fault.Wrap(err, fault.Precondition, "STORAGE_UNUSABLE", "the data folder %s cannot be made", dir)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Precondition, "STORAGE_UNUSABLE", "the data folder %s cannot be written", dir)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		pid, _ := os.ReadFile(f.Name())
+		return nil, errors.Join(fault.New(fault.Precondition, "DATA_DIR_LOCKED", "process %s uses the data folder %s already; give it the command, or name another folder",
+			strings.TrimSpace(string(pid)), dir).WithNext("nullius status, or --data-dir DIR"), f.Close())
+	}
+	if err := f.Truncate(0); err == nil {
+		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+	}
+	return f, nil
+}
+
+// quota is JetStream's share of the disk: below its size, since a full disk freezes JetStream.
+func quota(dir string, want int64) (int64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	free := int64(st.Bavail) * int64(st.Bsize)
+	if want > 0 {
+		if want > free*8/10 {
+			return 0, fault.New(fault.Exhausted, "STORAGE_FULL", "the quota of %d MiB is more than 80 %% of the %d MiB that are free in %s", want>>20, free>>20, dir).
+				WithNext("nullius doctor")
+		}
+		return want, nil
+	}
+	limit := min(free*6/10, 64<<30)
+	if limit < minBytes {
+		return 0, fault.New(fault.Exhausted, "STORAGE_FULL", "%s has %d MiB free; %d MiB are needed", dir, free>>20, int64(minBytes)*10/6>>20).WithNext("nullius doctor")
+	}
+	return limit, nil
+}
+
+// Connect gives a connection within the process.
+func (s *Server) Connect(ctx context.Context) (*bus.Conn, error) {
+	return bus.Connect(ctx, "nats://embedded", bus.Options{Name: "embedded", InProcess: s.ns})
+}
+
+// URL is where clients of other processes connect; empty when the server does not listen.
+func (s *Server) URL() string { return s.url }
+
+// Quota is JetStream's store limit in bytes.
+func (s *Server) Quota() int64 { return s.ns.JetStreamConfig().MaxStore }
+
+// Stop shuts the server down, waits for it, and frees the data folder.
+func (s *Server) Stop() error {
+	s.ns.Shutdown()
+	s.ns.WaitForShutdown()
+	if s.lock == nil {
+		return nil
+	}
+	return s.lock.Close()
+}
+
+// logger passes the server's warnings and errors on; its notices are noise here.
+type logger struct{ log *slog.Logger }
+
+func (l logger) Noticef(f string, a ...any) { l.log.Debug("nats", "text", fmt.Sprintf(f, a...)) }
+func (l logger) Warnf(f string, a ...any)   { l.log.Warn("nats", "text", fmt.Sprintf(f, a...)) }
+func (l logger) Fatalf(f string, a ...any)  { l.log.Error("nats", "text", fmt.Sprintf(f, a...)) }
+func (l logger) Errorf(f string, a ...any)  { l.log.Error("nats", "text", fmt.Sprintf(f, a...)) }
+func (l logger) Debugf(f string, a ...any)  {}
+func (l logger) Tracef(f string, a ...any)  {}
