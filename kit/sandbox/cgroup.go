@@ -1,0 +1,217 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Added to a run's limits for bubblewrap and the helper, which are counted too.
+const (
+	ownProcesses = 16
+	ownMemory    = 24 * mib
+)
+
+// groups creates one cgroup per run. The three kinds are cgroup version 2,
+// cgroup version 1 and none.
+type groups interface {
+	wall() string
+	create(name string, l Limits) (group, error)
+}
+
+// group is the cgroup of one run.
+type group interface {
+	// enter makes the calling thread's next child a member; leave undoes it.
+	enter() error
+	leave() error
+	fd() int // for clone into the cgroup; -1 where enter does it
+	oomKills() int
+	peak() uint64
+	cpu() time.Duration
+	members() []int
+	kill()
+	remove() error
+}
+
+const cgroupRoot = "/sys/fs/cgroup"
+
+// findGroups returns the strongest kind this process may use; the reasons tell
+// why stronger ones were passed over.
+func findGroups(name string) (groups, []string) {
+	var why []string
+	for _, try := range []func(string) (groups, error){newGroups2, newGroups1} {
+		g, err := try(name)
+		if err == nil {
+			return g, why
+		}
+		why = append(why, err.Error())
+	}
+	return noGroups{}, why
+}
+
+// groupName is unique on the host and tells whether its maker still lives.
+func groupName() (string, error) {
+	start, err := startTime(os.Getpid())
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("nullius-%d-%s", os.Getpid(), start), nil
+}
+
+// startTime is field 22 of /proc/PID/stat: with the id it names a process.
+func startTime(pid int) (string, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return "", err
+	}
+	_, rest, ok := strings.Cut(string(b[strings.LastIndexByte(string(b), ')')+1:]), " ")
+	fields := strings.Fields(rest)
+	if !ok || len(fields) < 20 {
+		return "", errors.New("unreadable /proc/PID/stat")
+	}
+	return fields[19], nil
+}
+
+// sweep kills and removes what dead processes left under dir.
+func sweepGroups(dir string) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		part := strings.Split(e.Name(), "-")
+		if len(part) != 3 || part[0] != "nullius" {
+			continue
+		}
+		pid, err := strconv.Atoi(part[1])
+		if err != nil {
+			continue
+		}
+		if now, err := startTime(pid); err == nil && now == part[2] {
+			continue
+		}
+		removeTree(filepath.Join(dir, e.Name()))
+	}
+}
+
+// removeTree kills what lives in a cgroup and its children and removes them.
+func removeTree(dir string) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.IsDir() {
+			removeTree(filepath.Join(dir, e.Name()))
+		}
+	}
+	for range 50 {
+		for _, pid := range readPids(filepath.Join(dir, "cgroup.procs")) {
+			if pid != os.Getpid() {
+				_ = unix.Kill(pid, unix.SIGKILL)
+			}
+		}
+		if err := unix.Rmdir(dir); err == nil || errors.Is(err, unix.ENOENT) {
+			return
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// removeGroup waits for the kernel to notice that the last member is gone.
+func removeGroup(dir string) error {
+	var err error
+	for range 200 {
+		if err = unix.Rmdir(dir); err == nil || errors.Is(err, unix.ENOENT) {
+			return nil
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	return fmt.Errorf("cgroup %s: %w", dir, err)
+}
+
+func readPids(file string) []int {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for f := range strings.FieldsSeq(string(b)) {
+		if pid, err := strconv.Atoi(f); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func readUint(file string) uint64 {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
+	return n
+}
+
+// readKey reads one value of a file of "key value" lines.
+func readKey(file, key string) uint64 {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if k, v, ok := strings.Cut(strings.TrimSpace(line), " "); ok && k == key {
+			n, _ := strconv.ParseUint(v, 10, 64)
+			return n
+		}
+	}
+	return 0
+}
+
+func writeFile(dir, name, value string) error {
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
+}
+
+// ownCgroup returns this process's path in a hierarchy: a controller of
+// version 1, or "" for version 2.
+func ownCgroup(controller string) (string, bool) {
+	b, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return "", false
+	}
+	for line := range strings.Lines(string(b)) {
+		part := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(part) != 3 {
+			continue
+		}
+		for c := range strings.SplitSeq(part[1], ",") {
+			if c == controller {
+				return part[2], true
+			}
+		}
+	}
+	return "", false
+}
+
+// noGroups stands in where no cgroup can be made.
+type noGroups struct{}
+
+func (noGroups) wall() string                         { return WallWatchdog }
+func (noGroups) create(string, Limits) (group, error) { return noGroup{}, nil }
+
+type noGroup struct{}
+
+func (noGroup) enter() error       { return nil }
+func (noGroup) leave() error       { return nil }
+func (noGroup) fd() int            { return -1 }
+func (noGroup) oomKills() int      { return 0 }
+func (noGroup) peak() uint64       { return 0 }
+func (noGroup) cpu() time.Duration { return 0 }
+func (noGroup) members() []int     { return nil }
+func (noGroup) kill()              {}
+func (noGroup) remove() error      { return nil }

@@ -1,0 +1,187 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// groups2 uses the unified hierarchy.
+type groups2 struct {
+	parent string // folder of all our runs, with memory and pids for children
+}
+
+func newGroups2(name string) (groups, error) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(cgroupRoot, &fs); err != nil || fs.Type != unix.CGROUP2_SUPER_MAGIC {
+		return nil, errors.New("cgroup v2: not mounted alone at " + cgroupRoot)
+	}
+	path, ok := ownCgroup("")
+	if !ok {
+		return nil, errors.New("cgroup v2: this process is in none")
+	}
+	own := filepath.Join(cgroupRoot, path)
+	if _, err := os.Stat(own); err != nil {
+		own = cgroupRoot
+	}
+	var errs []error
+	// A neighbour of our own group needs no move; the root serves root; a
+	// delegated group of our own must first be emptied of ourselves.
+	for _, at := range []struct {
+		dir  string
+		make func(string) error
+	}{{filepath.Dir(own), nil}, {cgroupRoot, nil}, {own, vacate}} {
+		if !strings.HasPrefix(at.dir, cgroupRoot) {
+			continue
+		}
+		sweepGroups(at.dir)
+		dir, err := parent2(at.dir, name, at.make)
+		if err == nil {
+			return &groups2{parent: dir}, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, fmt.Errorf("cgroup v2: %w", errors.Join(errs...))
+}
+
+// parent2 makes the folder of our runs below dir.
+func parent2(dir, name string, vacate func(string) error) (string, error) {
+	if !has(dir, "cgroup.controllers", "memory", "pids") {
+		return "", fmt.Errorf("%s has no memory and pids controllers", dir)
+	}
+	if !has(dir, "cgroup.subtree_control", "memory", "pids") {
+		if vacate == nil {
+			return "", fmt.Errorf("%s passes no memory and pids controllers on", dir)
+		}
+		if err := vacate(dir); err != nil {
+			return "", err
+		}
+	}
+	p := filepath.Join(dir, name)
+	if err := os.Mkdir(p, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", err
+	}
+	_ = writeFile(p, "cgroup.subtree_control", "+cpu")
+	if err := writeFile(p, "cgroup.subtree_control", "+memory +pids"); err != nil {
+		return "", errors.Join(err, unix.Rmdir(p))
+	}
+	return p, nil
+}
+
+// vacate moves this process into a leaf so that dir may have children with
+// controllers. It refuses if others live there: they are not ours to move.
+func vacate(dir string) error {
+	for _, pid := range readPids(filepath.Join(dir, "cgroup.procs")) {
+		if pid != os.Getpid() {
+			return fmt.Errorf("%s holds other processes; start with: systemd-run --user --scope -p Delegate=yes", dir)
+		}
+	}
+	self := filepath.Join(dir, "nullius-self")
+	if err := os.Mkdir(self, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	if err := writeFile(self, "cgroup.procs", "0"); err != nil {
+		return err
+	}
+	_ = writeFile(dir, "cgroup.subtree_control", "+cpu")
+	return writeFile(dir, "cgroup.subtree_control", "+memory +pids")
+}
+
+func has(dir, file string, want ...string) bool {
+	b, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		return false
+	}
+	got := strings.Fields(string(b))
+	for _, w := range want {
+		if !slices.Contains(got, w) {
+			return false
+		}
+	}
+	return true
+}
+
+func (g *groups2) wall() string { return WallCgroup2 }
+
+func (g *groups2) create(name string, l Limits) (group, error) {
+	dir := filepath.Join(g.parent, name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, err
+	}
+	c := &group2{dir: dir}
+	if err := c.limit(l); err != nil {
+		return nil, errors.Join(err, removeGroup(dir))
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, errors.Join(err, removeGroup(dir))
+	}
+	c.handle = f
+	return c, nil
+}
+
+type group2 struct {
+	dir    string
+	handle *os.File
+}
+
+func (c *group2) limit(l Limits) error {
+	if err := writeFile(c.dir, "memory.max", strconv.FormatUint(l.MemoryBytes+ownMemory, 10)); err != nil {
+		return fmt.Errorf("memory limit: %w", err)
+	}
+	if err := writeFile(c.dir, "memory.swap.max", "0"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("swap limit: %w", err)
+	}
+	if err := writeFile(c.dir, "memory.oom.group", "1"); err != nil {
+		return fmt.Errorf("memory group kill: %w", err)
+	}
+	if err := writeFile(c.dir, "pids.max", strconv.Itoa(l.Processes+ownProcesses)); err != nil {
+		return fmt.Errorf("process limit: %w", err)
+	}
+	if l.CPUs > 0 {
+		err := writeFile(c.dir, "cpu.max", fmt.Sprintf("%d 100000", int(l.CPUs*100000)))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("cpu limit: %w", err)
+		}
+	}
+	return nil
+}
+
+func (c *group2) enter() error { return nil }
+func (c *group2) leave() error { return nil }
+func (c *group2) fd() int      { return int(c.handle.Fd()) }
+
+func (c *group2) oomKills() int {
+	return int(readKey(filepath.Join(c.dir, "memory.events"), "oom_kill"))
+}
+
+func (c *group2) peak() uint64 { return readUint(filepath.Join(c.dir, "memory.peak")) }
+
+func (c *group2) cpu() time.Duration {
+	return time.Duration(readKey(filepath.Join(c.dir, "cpu.stat"), "usage_usec")) * time.Microsecond
+}
+
+func (c *group2) members() []int { return readPids(filepath.Join(c.dir, "cgroup.procs")) }
+
+func (c *group2) kill() {
+	if writeFile(c.dir, "cgroup.kill", "1") == nil {
+		return
+	}
+	for _, pid := range c.members() {
+		_ = unix.Kill(pid, unix.SIGKILL)
+	}
+}
+
+func (c *group2) remove() error {
+	if c.handle != nil {
+		c.handle.Close()
+	}
+	return removeGroup(c.dir)
+}

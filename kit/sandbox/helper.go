@@ -1,0 +1,264 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Arguments that turn this binary into a part of the sandbox.
+const (
+	helperArg = "__nullius_sandbox_helper"
+	attackArg = "__nullius_sandbox_attack"
+)
+
+// Descriptors that bubblewrap passes on to the helper.
+const (
+	fdControl = 3
+	fdArgs    = 4
+	fdStatus  = 5
+	fdSelf    = 6
+)
+
+// orders is what the parent sends to the helper before anything runs.
+type orders struct {
+	Argv      []string `json:"argv"`
+	Env       []string `json:"env"`
+	Dir       string   `json:"dir"`
+	FileBytes uint64   `json:"file_bytes"`
+	OpenFiles uint64   `json:"open_files"`
+	Processes uint64   `json:"processes"`
+	DataBytes uint64   `json:"data_bytes"` // 0: a cgroup counts
+	Attack    string   `json:"attack,omitempty"`
+}
+
+// report is what the helper says: first that the program runs, then how it ended.
+type report struct {
+	Started bool   `json:"started,omitempty"`
+	Ended   bool   `json:"ended,omitempty"`
+	Status  uint32 `json:"status,omitempty"`
+	CPU     int64  `json:"cpu,omitempty"` // nanoseconds
+	Error   string `json:"error,omitempty"`
+}
+
+// Main turns the process into the sandbox's inner helper if it was started as
+// such, and returns at once otherwise.
+func Main() {
+	if len(os.Args) < 2 {
+		return
+	}
+	switch os.Args[1] {
+	case helperArg:
+		os.Exit(help())
+	case attackArg:
+		os.Exit(attack(os.Args[2:]))
+	}
+}
+
+// help is the life of process 1 of a sandbox.
+func help() int {
+	runtime.LockOSThread() // limits of this thread are what the program inherits
+	debug.SetGCPercent(-1)
+	control := os.NewFile(fdControl, "control")
+	say := json.NewEncoder(control)
+	in := json.NewDecoder(control)
+	var o orders
+	if err := in.Decode(&o); err != nil {
+		return 2
+	}
+	// The program may send process 1 any signal; none has an effect. Caught
+	// ones, unlike ignored ones, are not inherited by the program.
+	signal.Notify(make(chan os.Signal, 1))
+	spareThreads()
+	leaf, err := o.start()
+	if err != nil {
+		var missing *commandError
+		if !errors.As(err, &missing) {
+			_ = say.Encode(report{Error: err.Error()})
+			return 2
+		}
+		// A command that is not there is the program's failure, told as shells do.
+		fmt.Fprintln(os.Stderr, missing.Error())
+		_ = say.Encode(report{Started: true})
+		_ = say.Encode(report{Ended: true, Status: uint32(missing.code) << 8})
+		return 0
+	}
+	_ = say.Encode(report{Started: true})
+	go obey(io.MultiReader(in.Buffered(), control), leaf)
+	_ = say.Encode(reap(leaf))
+	return 0
+}
+
+// obey passes a stop on to the program's process group, and ends everything
+// when the parent is gone.
+func obey(r io.Reader, leaf int) {
+	b := make([]byte, 1)
+	for {
+		if _, err := r.Read(b); err != nil {
+			os.Exit(3)
+		}
+		if b[0] == 'T' {
+			_ = unix.Kill(-leaf, unix.SIGTERM)
+		}
+	}
+}
+
+// reap waits for the program, collecting orphans on the way.
+func reap(leaf int) report {
+	for {
+		var ws unix.WaitStatus
+		var ru unix.Rusage
+		pid, err := unix.Wait4(-1, &ws, 0, &ru)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return report{Error: "wait: " + err.Error()}
+		}
+		if pid == leaf && (ws.Exited() || ws.Signaled()) {
+			var all unix.Rusage
+			_ = unix.Getrusage(unix.RUSAGE_CHILDREN, &all)
+			return report{Ended: true, Status: uint32(ws), CPU: all.Utime.Nano() + all.Stime.Nano()}
+		}
+	}
+}
+
+// spareThreads makes the runtime own a few idle threads, so that it needs no
+// new one when the program has used up the process limit.
+func spareThreads() {
+	done := make(chan struct{})
+	const n = 3
+	for range n {
+		go func() {
+			ts := unix.NsecToTimespec(int64(200 * time.Microsecond))
+			_ = unix.Nanosleep(&ts, nil)
+			done <- struct{}{}
+		}()
+	}
+	for range n {
+		<-done
+	}
+}
+
+// commandError is a program that cannot be executed.
+type commandError struct {
+	name string
+	code int
+	err  error
+}
+
+func (e *commandError) Error() string { return fmt.Sprintf("%s: %v", e.name, e.err) }
+
+func (o orders) start() (int, error) {
+	if o.Dir != "" {
+		if err := os.Chdir(o.Dir); err != nil {
+			return 0, fmt.Errorf("working folder: %w", err)
+		}
+	}
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0)
+	name, argv := "", o.Argv
+	if o.Attack != "" {
+		name, argv = fmt.Sprintf("/proc/self/fd/%d", fdSelf), []string{"attack", attackArg, o.Attack}
+	} else {
+		var err error
+		if name, err = lookPath(o.Argv[0], o.Env); err != nil {
+			return 0, err
+		}
+	}
+	closeOnExec(o.Attack != "")
+	if err := o.limit(); err != nil {
+		return 0, err
+	}
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return 0, fmt.Errorf("not dumpable: %w", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return 0, fmt.Errorf("parent death signal: %w", err)
+	}
+	if err := installFilter(); err != nil {
+		return 0, err
+	}
+	pid, err := syscall.ForkExec(name, argv, &syscall.ProcAttr{
+		Env: o.Env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setpgid: true},
+	})
+	if err != nil {
+		return 0, &commandError{name: o.Argv[0], code: 126, err: err}
+	}
+	return pid, nil
+}
+
+// closeOnExec keeps every descriptor but the three standard ones from the
+// program; an attack needs the one it is started from.
+func closeOnExec(attack bool) {
+	from := uint(fdControl)
+	if attack {
+		from = fdSelf + 1
+		for fd := fdControl; fd < fdSelf; fd++ {
+			unix.CloseOnExec(fd)
+		}
+	}
+	if err := unix.CloseRange(from, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		for fd := int(from); fd < 256; fd++ {
+			unix.CloseOnExec(fd)
+		}
+	}
+}
+
+func (o orders) limit() error {
+	set := []struct {
+		what  int
+		name  string
+		value uint64
+	}{
+		{unix.RLIMIT_CORE, "core", 0},
+		{unix.RLIMIT_FSIZE, "file size", o.FileBytes},
+		{unix.RLIMIT_NOFILE, "open files", o.OpenFiles},
+		{unix.RLIMIT_NPROC, "processes", o.Processes},
+		{unix.RLIMIT_DATA, "data", o.DataBytes},
+	}
+	for _, l := range set {
+		if l.value == 0 && l.what != unix.RLIMIT_CORE {
+			continue
+		}
+		var old unix.Rlimit
+		if err := unix.Getrlimit(l.what, &old); err != nil {
+			return fmt.Errorf("limit of %s: %w", l.name, err)
+		}
+		v := min(l.value, old.Max)
+		if err := unix.Setrlimit(l.what, &unix.Rlimit{Cur: v, Max: v}); err != nil {
+			return fmt.Errorf("limit of %s: %w", l.name, err)
+		}
+	}
+	return nil
+}
+
+// lookPath finds a command in PATH of env, not in the helper's own.
+func lookPath(name string, env []string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	path := "/usr/bin:/bin"
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, "PATH="); ok {
+			path = v
+		}
+	}
+	for dir := range strings.SplitSeq(path, ":") {
+		p := filepath.Join(dir, name)
+		if st, err := os.Stat(p); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 {
+			return p, nil
+		}
+	}
+	return "", &commandError{name: name, code: 127, err: errors.New("command not found")}
+}

@@ -1,0 +1,312 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// launch is one started bubblewrap with its helper.
+type launch struct {
+	spec  Spec
+	user  *user
+	group group
+
+	cmd     *exec.Cmd
+	control *os.File    // to and from the helper
+	reports chan report // closed when the helper is gone
+	child   chan int    // the host's id of process 1, then closed
+	waited  chan error  // the end of bubblewrap
+	began   chan error  // the result of starting
+	errors  *headBuffer // first bytes of standard error: bubblewrap's complaints
+	files   []*os.File  // descriptors for the child, closed after the start
+}
+
+// thread starts bubblewrap and waits for it on one operating system thread
+// that ends with the run: the kernel kills a child that asked for it when the
+// thread that made it ends, and the thread's mounts and cgroup are its own.
+func (l *launch) thread() {
+	runtime.LockOSThread()
+	err := l.start()
+	l.began <- err
+	if err != nil {
+		return
+	}
+	l.waited <- l.cmd.Wait()
+}
+
+func (s *Sandbox) launch(spec Spec, u *user, g group, attack string) (*launch, error) {
+	l := &launch{
+		spec: spec, user: u, group: g, errors: &headBuffer{},
+		reports: make(chan report, 4), child: make(chan int, 1), waited: make(chan error, 1), began: make(chan error, 1),
+	}
+	o := orders{
+		Argv: spec.Argv, Env: spec.Env, Dir: spec.Dir, Attack: attack,
+		FileBytes: spec.Limits.FileBytes, OpenFiles: uint64(spec.Limits.OpenFiles),
+		Processes: uint64(spec.Limits.Processes + ownProcesses),
+	}
+	if s.groups.wall() == WallWatchdog {
+		// Above what the watchdog allows: it bounds a burst between two looks,
+		// and leaves the verdict to the watchdog.
+		o.DataBytes = spec.Limits.MemoryBytes + max(spec.Limits.MemoryBytes/4, 256*mib)
+	}
+	if err := l.descriptors(s, o); err != nil {
+		l.closeFiles()
+		return nil, err
+	}
+	l.command(s)
+	go l.thread()
+	err := <-l.began
+	l.closeFiles()
+	if err != nil {
+		l.control.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// descriptors prepares what the helper and bubblewrap find at 3 to 6.
+func (l *launch) descriptors(s *Sandbox, o orders) error {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	if err := unix.SetNonblock(pair[0], true); err != nil {
+		return err
+	}
+	l.control = os.NewFile(uintptr(pair[0]), "control")
+	args, err := unix.MemfdCreate("arguments", unix.MFD_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	statusR, statusW, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	l.files = []*os.File{os.NewFile(uintptr(pair[1]), "helper"), os.NewFile(uintptr(args), "arguments"), statusW}
+	go l.readStatus(statusR)
+	go l.readReports(o)
+	l.cmd = &exec.Cmd{ExtraFiles: append(slices.Clone(l.files), s.self)}
+	return nil
+}
+
+func (l *launch) closeFiles() {
+	for _, f := range l.files {
+		f.Close()
+	}
+	l.files = nil
+}
+
+func (l *launch) command(s *Sandbox) {
+	c := l.cmd
+	c.Path = s.bwrap
+	c.Args = []string{"bwrap", "--args", strconv.Itoa(fdArgs), "--", "/proc/self/fd/" + strconv.Itoa(fdSelf), helperArg}
+	c.Env = []string{} // what stands here can be read inside
+	c.Dir = "/"
+	c.Stdout = drain{l.spec.Stdout}
+	c.Stderr = drain{io.MultiWriter(l.errors, drain{l.spec.Stderr})}
+	c.WaitDelay = 10 * time.Second
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if l.user != nil {
+		c.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(l.user.uid), Gid: uint32(l.user.gid)}
+	}
+	if fd := l.group.fd(); fd >= 0 {
+		c.SysProcAttr.UseCgroupFD = true
+		c.SysProcAttr.CgroupFD = fd
+	}
+}
+
+// start runs on the run's own thread.
+func (l *launch) start() error {
+	binds, err := l.stage()
+	if err != nil {
+		return fmt.Errorf("show files: %w", err)
+	}
+	a, err := joinArguments(arguments(l.spec, binds, l.spec.Limits))
+	if err != nil {
+		return err
+	}
+	f := l.files[fdArgs-fdControl]
+	if _, err := f.Write(a); err != nil {
+		return err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if err := l.group.enter(); err != nil {
+		return err
+	}
+	err = l.cmd.Start()
+	return errors.Join(err, l.group.leave())
+}
+
+// stageDirs are folders that every Linux has and no program here needs; one is
+// covered, in the thread's own mount namespace only, by the staged sources.
+var stageDirs = []string{"/mnt", "/srv", "/media", "/run"}
+
+// stage makes the sources reachable for the user that bubblewrap runs as. As
+// root they are bound below a folder of a private mount namespace, since they
+// may lie where only root can go; an ordinary user reaches his own as they are.
+func (l *launch) stage() ([]Bind, error) {
+	all := slices.Clone(l.spec.Python.binds())
+	all = append(all, l.spec.Binds...)
+	if l.user == nil || len(all) == 0 {
+		return all, nil
+	}
+	for _, b := range all {
+		if err := l.prepare(b); err != nil {
+			return nil, err
+		}
+	}
+	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+		return nil, fmt.Errorf("own mount namespace: %w", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return nil, fmt.Errorf("private mounts: %w", err)
+	}
+	handles := make([]int, len(all))
+	for i, b := range all {
+		fd, err := unix.Open(b.Source, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", b.Source, err)
+		}
+		defer unix.Close(fd)
+		handles[i] = fd
+	}
+	root, err := stageRoot()
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		at := filepath.Join(root, strconv.Itoa(i))
+		if err := bindHandle(handles[i], at); err != nil {
+			return nil, fmt.Errorf("%s: %w", all[i].Source, err)
+		}
+		all[i].Source = at
+	}
+	return all, nil
+}
+
+// prepare gives a writable source to the run's user and lets him read another.
+func (l *launch) prepare(b Bind) error {
+	if b.Writable {
+		return l.user.give(b.Source)
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(b.Source, &st); err != nil {
+		return fmt.Errorf("%s: %w", b.Source, err)
+	}
+	return l.user.let(b.Source, &st)
+}
+
+func stageRoot() (string, error) {
+	var errs []error
+	for _, dir := range stageDirs {
+		err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "size=1m,mode=0711")
+		if err == nil {
+			return dir, nil
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", dir, err))
+	}
+	return "", errors.Join(errs...)
+}
+
+func bindHandle(fd int, at string) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		if err := unix.Mkdir(at, 0o755); err != nil {
+			return err
+		}
+	} else if f, err := unix.Open(at, unix.O_CREAT|unix.O_CLOEXEC, 0o644); err != nil {
+		return err
+	} else {
+		unix.Close(f)
+	}
+	return unix.Mount("/proc/self/fd/"+strconv.Itoa(fd), at, "", unix.MS_BIND|unix.MS_REC, "")
+}
+
+// readStatus learns the helper's process id as the host sees it.
+func (l *launch) readStatus(r *os.File) {
+	defer r.Close()
+	defer close(l.child)
+	for dec := json.NewDecoder(r); ; {
+		var m struct {
+			Child int `json:"child-pid"`
+		}
+		if dec.Decode(&m) != nil {
+			return
+		}
+		if m.Child > 0 {
+			l.child <- m.Child
+			return
+		}
+	}
+}
+
+// readReports sends the orders and passes on what the helper says.
+func (l *launch) readReports(o orders) {
+	defer close(l.reports)
+	if err := json.NewEncoder(l.control).Encode(o); err != nil {
+		return
+	}
+	dec := json.NewDecoder(io.LimitReader(l.control, 1<<16))
+	for {
+		var r report
+		if dec.Decode(&r) != nil {
+			return
+		}
+		l.reports <- r
+	}
+}
+
+// terminate asks the helper to send SIGTERM to the program's process group.
+func (l *launch) terminate() error {
+	_, err := l.control.Write([]byte{'T'})
+	return err
+}
+
+// drain never fails and never blocks the program because its reader did.
+type drain struct{ w io.Writer }
+
+func (d drain) Write(p []byte) (int, error) {
+	if d.w != nil {
+		_, _ = d.w.Write(p)
+	}
+	return len(p), nil
+}
+
+// headBuffer keeps the first bytes written to it.
+type headBuffer struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+func (h *headBuffer) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if room := 2048 - len(h.b); room > 0 {
+		h.b = append(h.b, p[:min(room, len(p))]...)
+	}
+	return len(p), nil
+}
+
+func (h *headBuffer) String() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return string(h.b)
+}

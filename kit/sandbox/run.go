@@ -1,0 +1,313 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nullius.dev/kit/fault"
+)
+
+const (
+	lookEvery  = 100 * time.Millisecond // memory
+	diskEvery  = time.Second
+	startLimit = 30 * time.Second // for the helper to report that the program runs
+	emptyLimit = 20 * time.Second // for the kernel to remove killed processes
+)
+
+// watch follows one run; the first trigger decides its end.
+type watch struct {
+	s       *Sandbox
+	l       *launch
+	spec    Spec
+	dirs    []string // writable folders
+	initial diskUse
+	pidfd   int
+	pid     int
+
+	result   Result
+	started  time.Time
+	running  bool // the helper reported the start
+	ended    bool // the helper reported the end
+	stopping bool
+	broken   string
+}
+
+func (s *Sandbox) run(ctx context.Context, spec Spec, attack string) (res Result, err error) {
+	broken := func(err error) error {
+		return fault.Wrap(err, fault.Internal, ReasonBroken, "the sandbox could not start the program: %v", err)
+	}
+	if err := ctx.Err(); err != nil {
+		return Result{}, err
+	}
+	var u *user
+	if s.users != nil {
+		if u, err = s.users.acquire(); err != nil {
+			return Result{}, broken(err)
+		}
+		defer u.release()
+	}
+	name := strconv.FormatUint(s.serial.Add(1), 10) + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	g, err := s.groups.create(name, spec.Limits)
+	if err != nil {
+		return Result{}, broken(err)
+	}
+	defer func() {
+		if e := g.remove(); e != nil && err == nil {
+			err = fault.Wrap(e, fault.Internal, ReasonBroken, "the run left something behind: %v", e)
+		}
+	}()
+	w := &watch{s: s, spec: spec, pidfd: -1}
+	for _, b := range spec.Binds {
+		if b.Writable {
+			w.dirs = append(w.dirs, b.Source)
+		}
+	}
+	w.initial = measure(w.dirs, diskUse{bytes: ^uint64(0), inodes: ^uint64(0)})
+	if w.l, err = s.launch(spec, u, g, attack); err != nil {
+		return Result{}, broken(err)
+	}
+	defer w.l.control.Close()
+	waitErr := w.follow(ctx)
+	if err := w.empty(); err != nil {
+		return Result{}, fault.Wrap(err, fault.Internal, ReasonBroken, "the run left something behind: %v", err)
+	}
+	if !w.running && w.result.End != Cancelled {
+		if w.broken == "" {
+			w.broken = strings.TrimSpace(w.l.errors.String())
+		}
+		return Result{}, broken(fmt.Errorf("%s (%v)", w.broken, waitErr))
+	}
+	w.conclude()
+	return w.result, nil
+}
+
+// follow watches until bubblewrap is gone.
+func (w *watch) follow(ctx context.Context) error {
+	wall := time.NewTimer(startLimit)
+	defer wall.Stop()
+	grace := time.NewTimer(time.Hour)
+	grace.Stop()
+	defer grace.Stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	disk := time.NewTicker(diskEvery)
+	defer disk.Stop()
+	reports, child, done := w.l.reports, w.l.child, ctx.Done()
+	for {
+		select {
+		case pid, ok := <-child:
+			child = nil
+			w.hold(pid, ok)
+		case r, ok := <-reports:
+			if !ok {
+				reports = nil
+				continue
+			}
+			w.take(r)
+			if r.Started {
+				wall.Reset(w.spec.Limits.Wall)
+			}
+		case <-done:
+			done = nil
+			w.stop(Cancelled, grace)
+		case <-wall.C:
+			if !w.running {
+				w.broken = "the helper did not start within " + startLimit.String()
+				w.kill()
+				continue
+			}
+			w.stop(TimedOut, grace)
+		case <-grace.C:
+			w.result.Forced = true
+			w.kill()
+		case <-look.C:
+			w.lookAtMemory()
+		case <-disk.C:
+			w.lookAtDisk()
+		case err := <-w.l.waited:
+			for r := range w.l.reports { // closed by the helper's end
+				w.take(r)
+			}
+			return err
+		}
+	}
+}
+
+func (w *watch) hold(pid int, ok bool) {
+	if !ok || w.pid != 0 {
+		return
+	}
+	w.pid = pid
+	if fd, err := unix.PidfdOpen(pid, 0); err == nil {
+		w.pidfd = fd
+	}
+}
+
+func (w *watch) begin() {
+	// Bubblewrap told the id before it let the helper begin.
+	pid, ok := <-w.l.child
+	w.hold(pid, ok)
+	w.running = true
+	w.started = time.Now()
+	if w.spec.OnStart != nil {
+		w.spec.OnStart(w.pid)
+	}
+}
+
+func (w *watch) take(r report) {
+	if r.Error != "" {
+		w.broken = r.Error
+	}
+	if r.Started {
+		w.begin()
+	}
+	if !r.Ended {
+		return
+	}
+	w.ended = true
+	w.result.Wall = time.Since(w.started)
+	w.result.CPU = time.Duration(r.CPU)
+	ws := unix.WaitStatus(r.Status)
+	w.result.ExitCode = ws.ExitStatus()
+	if ws.Signaled() {
+		w.result.ExitCode, w.result.Signal = -1, int(ws.Signal())
+	}
+}
+
+// stop begins an orderly end: SIGTERM, and SIGKILL after the grace.
+func (w *watch) stop(why End, grace *time.Timer) {
+	if w.stopping || w.ended {
+		return
+	}
+	w.stopping = true
+	w.result.End = why
+	if !w.running || w.l.terminate() != nil {
+		w.kill()
+		return
+	}
+	grace.Reset(w.spec.Grace)
+}
+
+// abort ends at once: what the program does next would only add to the harm.
+func (w *watch) abort(why End) {
+	if !w.stopping {
+		w.stopping = true
+		w.result.End = why
+	}
+	w.kill()
+}
+
+// kill ends every process of the sandbox: they die with process 1.
+func (w *watch) kill() {
+	if w.pidfd >= 0 {
+		_ = unix.PidfdSendSignal(w.pidfd, unix.SIGKILL, nil, 0)
+	}
+	w.l.group.kill()
+	if w.pidfd < 0 {
+		_ = w.l.cmd.Process.Kill()
+	}
+}
+
+func (w *watch) lookAtMemory() {
+	if w.l.group.oomKills() > 0 {
+		w.abort(OutOfMemory)
+		return
+	}
+	if w.s.groups.wall() != WallWatchdog || w.pid == 0 {
+		return
+	}
+	sum := pss(w.pid)
+	w.result.PeakMemoryBytes = max(w.result.PeakMemoryBytes, sum)
+	if sum > w.spec.Limits.MemoryBytes+ownMemory {
+		w.abort(OutOfMemory)
+	}
+}
+
+func (w *watch) lookAtDisk() {
+	if w.overDisk() {
+		w.abort(DiskFull)
+	}
+}
+
+func (w *watch) overDisk() bool {
+	if len(w.dirs) == 0 {
+		return false
+	}
+	limit := diskUse{
+		bytes:  add(w.initial.bytes, w.spec.Limits.DiskBytes),
+		inodes: add(w.initial.inodes, w.spec.Limits.Inodes),
+	}
+	now := measure(w.dirs, limit)
+	return now.bytes > limit.bytes || now.inodes > limit.inodes
+}
+
+func add(a, b uint64) uint64 {
+	if a+b < a {
+		return ^uint64(0)
+	}
+	return a + b
+}
+
+// empty waits until no process of the run is left; only then may anyone look
+// at its files.
+func (w *watch) empty() error {
+	if w.pidfd >= 0 {
+		defer unix.Close(w.pidfd)
+		_ = unix.PidfdSendSignal(w.pidfd, unix.SIGKILL, nil, 0)
+		fds := []unix.PollFd{{Fd: int32(w.pidfd), Events: unix.POLLIN}}
+		for {
+			if n, err := unix.Poll(fds, int(emptyLimit.Milliseconds())); err == unix.EINTR {
+				continue
+			} else if err != nil || n == 0 {
+				return errors.New("process 1 of the sandbox does not end")
+			}
+			break
+		}
+	}
+	for until := time.Now().Add(emptyLimit); ; time.Sleep(2 * time.Millisecond) {
+		if len(w.l.group.members()) == 0 {
+			return nil
+		}
+		if time.Now().After(until) {
+			return fmt.Errorf("processes %v do not end", w.l.group.members())
+		}
+		w.l.group.kill()
+	}
+}
+
+// conclude fills in what is known only when everything has ended.
+func (w *watch) conclude() {
+	r := &w.result
+	if r.Wall == 0 && !w.started.IsZero() {
+		r.Wall = time.Since(w.started)
+	}
+	if !w.ended {
+		// Killed with its helper: there is no status of its own.
+		r.ExitCode, r.Signal = -1, int(unix.SIGKILL)
+	}
+	if !w.stopping {
+		switch {
+		case w.l.group.oomKills() > 0:
+			r.End = OutOfMemory
+		case w.overDisk():
+			r.End = DiskFull
+		}
+	}
+	r.CPU = max(r.CPU, w.l.group.cpu(), processCPU(w.l.cmd))
+	r.PeakMemoryBytes = max(r.PeakMemoryBytes, w.l.group.peak())
+	r.Level, r.MemoryWall, r.ProbeDigest, r.Limits = Level, w.s.groups.wall(), w.s.probe.Digest, w.spec.Limits
+}
+
+func processCPU(c *exec.Cmd) time.Duration {
+	if c.ProcessState == nil {
+		return 0
+	}
+	return c.ProcessState.UserTime() + c.ProcessState.SystemTime()
+}

@@ -1,0 +1,184 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"nullius.dev/kit/fault"
+)
+
+// Sandbox is the strict level on this host. It is safe for concurrent use.
+type Sandbox struct {
+	cfg    Config
+	log    *slog.Logger
+	bwrap  string
+	self   *os.File // this binary, as the helper
+	users  *users   // nil: everything runs as the calling user
+	groups groups
+	python *Python // the system's, if there is one
+	serial atomic.Uint64
+	probe  Probe
+}
+
+// New prepares the strict level and attacks it. It fails with
+// SANDBOX_TOO_WEAK, naming the remedy, if any attack gets through.
+func New(ctx context.Context, cfg Config, log *slog.Logger) (*Sandbox, error) {
+	s := &Sandbox{cfg: cfg.withDefaults(), log: log}
+	if err := s.prepare(); err != nil {
+		return nil, err
+	}
+	if err := s.prove(ctx); err != nil {
+		return nil, err
+	}
+	s.log.InfoContext(ctx, "sandbox ready", "level", Level, "memory_wall", s.groups.wall(),
+		"probe_ms", s.probe.Took.Milliseconds(), "warnings", s.probe.Warnings)
+	return s, nil
+}
+
+func (s *Sandbox) prepare() error {
+	var err error
+	if s.bwrap, err = findBubblewrap(s.cfg.Bubblewrap); err != nil {
+		return err
+	}
+	if s.users, err = newUsers(s.cfg); err != nil {
+		return fault.Wrap(err, fault.Precondition, ReasonTooWeak,
+			"root has no real user id to drop to: %v", err).WithNext("run as an ordinary user, or give the container a wider user id map")
+	}
+	if s.self, err = ownBinary(s.users != nil); err != nil {
+		return fault.Wrap(err, fault.Internal, ReasonBroken, "this program cannot be started as the sandbox's helper: %v", err)
+	}
+	name, err := groupName()
+	if err != nil {
+		return fault.Wrap(err, fault.Internal, ReasonBroken, "no name for cgroups: %v", err)
+	}
+	var why []string
+	s.groups, why = findGroups(name)
+	if s.groups.wall() == WallWatchdog {
+		if s.cfg.RequireHardMemory {
+			return fault.New(fault.Precondition, ReasonTooWeak, "no cgroup can limit memory here: %s", strings.Join(why, "; ")).
+				WithNext("systemd-run --user --scope -p Delegate=yes nullius serve")
+		}
+		s.probe.Warnings = append(s.probe.Warnings, "memory is limited by a watchdog only: "+strings.Join(why, "; "))
+	}
+	if _, err := os.Stat("/usr/bin/python3"); err == nil {
+		s.python = &Python{Path: "/usr/bin/python3"}
+	}
+	if b, err := os.ReadFile("/proc/sys/kernel/core_pattern"); err == nil && strings.HasPrefix(string(b), "|") {
+		s.probe.Warnings = append(s.probe.Warnings, "core_pattern pipes to a program of the host")
+	}
+	return nil
+}
+
+func findBubblewrap(path string) (string, error) {
+	for _, p := range []string{path, "/usr/bin/bwrap", "/usr/local/bin/bwrap", "/bin/bwrap"} {
+		if p == "" {
+			continue
+		}
+		if st, err := os.Stat(p); err == nil && st.Mode().IsRegular() {
+			return p, nil
+		}
+	}
+	if p, err := exec.LookPath("bwrap"); err == nil {
+		return p, nil
+	}
+	return "", fault.New(fault.Precondition, ReasonTooWeak, "bubblewrap is not installed, so nothing can be isolated").
+		WithNext("sudo apt-get install -y bubblewrap")
+}
+
+// ownBinary opens this program so that it can be executed by descriptor, from
+// any mount namespace and by a user who cannot enter the folder it lies in.
+func ownBinary(root bool) (*os.File, error) {
+	f, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if !root || st.Mode()&0o005 == 0o005 {
+		return f, nil
+	}
+	defer f.Close()
+	fd, err := unix.MemfdCreate("nullius-sandbox", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	m := os.NewFile(uintptr(fd), "nullius-sandbox")
+	if _, err := io.Copy(m, f); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	// Executing needs a descriptor that nobody holds for writing.
+	ro, err := os.Open("/proc/self/fd/" + strconv.Itoa(fd))
+	return ro, errors.Join(err, m.Chmod(0o755), m.Close())
+}
+
+// Probe returns what the attacks at the start found.
+func (s *Sandbox) Probe() Probe { return s.probe }
+
+// Close removes the sandbox's cgroups; no run may be going on.
+func (s *Sandbox) Close() error { return s.self.Close() }
+
+// Run runs one program. See Runner.
+func (s *Sandbox) Run(ctx context.Context, spec Spec) (Result, error) {
+	if spec.Python == nil {
+		spec.Python = s.python
+	}
+	if spec.Grace <= 0 {
+		spec.Grace = s.cfg.Grace
+	}
+	spec.Limits = spec.Limits.or(s.cfg.Limits)
+	if err := check(spec); err != nil {
+		return Result{}, err
+	}
+	return s.run(ctx, spec, "")
+}
+
+func check(s Spec) error {
+	invalid := func(field, format string, a ...any) error {
+		msg := fmt.Sprintf(format, a...)
+		return fault.New(fault.Invalid, ReasonSpecInvalid, "%s: %s", field, msg).WithField(field, msg)
+	}
+	if len(s.Argv) == 0 || s.Argv[0] == "" {
+		return invalid("argv", "names no command")
+	}
+	for _, a := range append(append([]string{s.Dir}, s.Argv...), s.Env...) {
+		if strings.ContainsRune(a, 0) {
+			return invalid("argv", "holds a zero byte")
+		}
+	}
+	for _, e := range s.Env {
+		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
+			return invalid("env", "%q is not NAME=value", e)
+		}
+	}
+	if s.Dir != "" && !filepath.IsAbs(s.Dir) {
+		return invalid("dir", "%q is not absolute", s.Dir)
+	}
+	for _, b := range s.Binds {
+		for _, p := range []string{b.Source, b.Target} {
+			if !filepath.IsAbs(p) || filepath.Clean(p) != p || p == "/" || strings.ContainsRune(p, 0) {
+				return invalid("binds", "%q is not a clean absolute path", p)
+			}
+		}
+		st, err := os.Lstat(b.Source)
+		if err != nil {
+			return invalid("binds", "%v", err)
+		}
+		if !st.IsDir() && !st.Mode().IsRegular() {
+			return invalid("binds", "%s is neither a folder nor a regular file", b.Source)
+		}
+	}
+	return nil
+}
