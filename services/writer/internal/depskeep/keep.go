@@ -4,14 +4,14 @@
 package depskeep
 
 import (
+	_ "github.com/google/go-cmp/cmp"
+	_ "github.com/nats-io/nats.go/jetstream"
+	_ "go.opentelemetry.io/otel"
+	_ "go.opentelemetry.io/otel/trace"
+	_ "go.yaml.in/yaml/v3"
+	_ "golang.org/x/sync/errgroup"
+	_ "golang.org/x/text/unicode/norm"
 	_ "google.golang.org/grpc"
 	_ "google.golang.org/protobuf/proto"
-	_ "github.com/nats-io/nats.go/jetstream"
-	_ "go.opentelemetry.io/otel/trace"
-	_ "go.opentelemetry.io/otel"
-	_ "github.com/google/go-cmp/cmp"
 	_ "pgregory.net/rapid"
-	_ "golang.org/x/sync/errgroup"
-	_ "go.yaml.in/yaml/v3"
-	_ "golang.org/x/text/unicode/norm"
 )

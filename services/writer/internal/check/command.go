@@ -1,0 +1,413 @@
+package check
+
+import (
+	"strings"
+
+	"nullius.dev/services/writer/internal/tex"
+)
+
+var textGroups = set("text mbox textbf textit emph texttt textsc textrm textsf footnote caption intertext textsuperscript textsubscript underline")
+
+var rules = set("toprule midrule bottomrule hline cmidrule cline")
+
+var oldFonts = map[string]string{"bf": `\bfseries`, "it": `\itshape`, "tt": `\ttfamily`, "sc": `\scshape`, "sl": `\itshape`, "rm": `\rmfamily`, "em": `\em`,
+	"bfseries": `\bfseries`, "itshape": `\itshape`, "ttfamily": `\ttfamily`, "scshape": `\scshape`, "rmfamily": `\rmfamily`}
+
+// command handles the backslash at w.i.
+func (w *weaver) command() {
+	name, end := tex.CommandAt(w.s, w.i)
+	switch name {
+	case "":
+		w.i++
+		return
+	case "begin":
+		w.begin()
+		return
+	case "end":
+		w.end()
+		return
+	case "(", "[":
+		w.i = end
+		if w.inMath() {
+			return
+		}
+		closing := map[string]string{"(": `\)`, "[": `\]`}[name]
+		loose := !strings.Contains(w.s[end:], closing)
+		w.put(`\` + name)
+		w.stack = append(w.stack, frame{kind: map[string]byte{"(": 'p', "[": 'D'}[name], loose: loose, at: len(w.out)})
+		return
+	case ")", "]":
+		w.i = end
+		w.closeMath(name)
+		return
+	case `\`:
+		w.lineBreak(end)
+		return
+	}
+	if len(name) == 1 && !tex.IsLetter(name[0]) || name[0] >= 0x80 {
+		w.symbol(name, end)
+		return
+	}
+	w.word(name, end)
+}
+
+func (w *weaver) closeMath(name string) {
+	want := map[string]byte{")": 'p', "]": 'D'}[name]
+	for k := len(w.stack) - 1; k >= 0; k-- {
+		f := w.stack[k]
+		if f.kind == want && !f.auto {
+			w.closeTo(k+1, true)
+			w.stack = w.stack[:k]
+			w.rights(f)
+			w.put(`\` + name)
+			return
+		}
+		if f.kind == 'e' {
+			return
+		}
+	}
+}
+
+func (w *weaver) lineBreak(end int) {
+	if end < len(w.s) && w.s[end] == '*' {
+		end++
+	}
+	w.i = end
+	e := w.environment()
+	if e == nil && !w.inMath() {
+		w.put(" ")
+		return
+	}
+	if e != nil {
+		e.most, e.cells = max(e.most, e.cells), 0
+	}
+	w.put(`\\`)
+	if j := tex.SkipSpace(w.s, end); j < len(w.s) && w.s[j] == '[' {
+		inside, stop, ok := tex.Group(w.s, j)
+		if ok && len(inside) < 12 && strings.Trim(inside, "0123456789.-ptexmc ") == "" {
+			w.put("[" + inside + "]")
+			w.i = stop
+		} else {
+			w.put("{}")
+		}
+	}
+}
+
+// symbol handles \% and its kin, and accents.
+func (w *weaver) symbol(name string, end int) {
+	switch {
+	case strings.Contains("%&_#${} ,;:!-/|", name):
+		if name == "|" && !w.inMath() {
+			w.put(`\ensuremath{\|}`)
+		} else {
+			w.put(`\` + name)
+		}
+		w.i = end
+	case name == "\n":
+		w.put(`\ `)
+		w.i = end
+	case strings.Contains("'`\"^~=.", name):
+		w.i = end
+		if w.inMath() || end >= len(w.s) || !(tex.IsLetter(w.s[end]) || w.s[end] == '{' || w.s[end] == '\\') {
+			w.l.mended("C01", `the accent \`+name+" had no letter and was removed")
+			return
+		}
+		w.put(`\` + name)
+	default:
+		w.l.mended("C01", "an unknown command was dropped")
+		w.i = end
+	}
+}
+
+func (w *weaver) word(name string, end int) {
+	if n, ok := rawArgs[name]; ok {
+		w.raw(name, n)
+		return
+	}
+	if n, ok := dropArgs[name]; ok && name != "section" && !w.own.Commands[name] {
+		w.drop(name, n)
+		return
+	}
+	if t, ok := oldFonts[name]; ok {
+		w.put(t)
+		if end < len(w.s) && tex.IsLetter(w.s[end]) {
+			w.put(" ")
+		}
+		w.i = end
+		return
+	}
+	switch name {
+	case "section", "chapter", "part":
+		w.l.mended("E05", "a section heading inside a section became a subsection")
+		w.put(`\subsection`)
+		w.i = end
+		if w.i < len(w.s) && w.s[w.i] == '*' {
+			w.i++
+		}
+		return
+	case "verb", "lstinline":
+		w.verb(end)
+		return
+	case "need", "compare", "cited":
+		w.grammar(name, end)
+		return
+	case "ensuremath":
+		w.put(`\ensuremath`)
+		w.i = end
+		w.groupMode('m', end)
+		return
+	case "item", "caption":
+		if !w.belongs(name) {
+			w.i = end
+			return
+		}
+	case "left", "right", "middle":
+		w.delimiter(name, end)
+		return
+	case "multicolumn", "multirow":
+		w.span(name, end)
+		return
+	}
+	if rules[name] && !w.rule(name) {
+		w.i = end
+		return
+	}
+	known := allowed[name] || mathOnly[name] || len(name) == 1 || w.own.Commands[name]
+	switch {
+	case !known:
+		w.l.mended("C01", `the command \`+clip(name)+" was dropped, its text kept")
+		w.i = end
+		if w.i < len(w.s) && w.s[w.i] == '[' {
+			if _, stop, ok := tex.Group(w.s, w.i); ok {
+				w.i = stop
+			}
+		}
+	case mathOnly[name] && !w.inMath() && !w.own.Commands[name]:
+		w.mathInText(name, end)
+	default:
+		w.put(`\` + name)
+		w.i = end
+		if textGroups[name] {
+			w.groupMode('t', end)
+		}
+	}
+}
+
+func clip(s string) string { return s[:min(len(s), 40)] }
+
+func (w *weaver) groupMode(mode byte, at int) {
+	if j := tex.SkipSpace(w.s, at); j < len(w.s) && w.s[j] == '{' {
+		w.pending, w.i = mode, j
+	}
+}
+
+// raw copies a command whose arguments TeX does not print as text.
+func (w *weaver) raw(name string, n int) {
+	c := tex.ReadCall(w.s, w.i, n)
+	if len(c.Args) < n || strings.Contains(w.s[c.Start:c.End], "\n\n") || strings.ContainsAny(strings.Join(c.Args, ""), "%$#&") && name != "measured" && name != "url" {
+		w.l.mended("R01", `\`+name+" without a proper argument was removed")
+		_, w.i = tex.CommandAt(w.s, w.i)
+		return
+	}
+	if rules[name] && !w.rule(name) {
+		w.i = c.End
+		return
+	}
+	if name == "url" && !strings.HasPrefix(c.Args[0], "http") {
+		w.l.mended("C03", "a link that is neither http nor https was removed")
+		w.i = c.End
+		return
+	}
+	w.put(w.s[c.Start:c.End])
+	w.i = c.End
+}
+
+func (w *weaver) drop(name string, n int) {
+	id := "C01"
+	switch name {
+	case "color", "textcolor", "phantom", "hphantom", "vphantom", "colorbox", "fontsize":
+		id = "C03"
+	}
+	w.l.mended(id, `\`+name+" was removed")
+	w.i = max(tex.ReadCall(w.s, w.i, n).End, w.i+1+len(name))
+}
+
+func (w *weaver) verb(end int) {
+	if end < len(w.s) && w.s[end] != '\n' {
+		if j := strings.IndexByte(w.s[end+1:], w.s[end]); j >= 0 && !strings.Contains(w.s[end:end+1+j], "\n") {
+			w.put(`\texttt{` + tex.Escape(w.s[end+1:end+1+j]) + "}")
+			w.i = end + j + 2
+			return
+		}
+	}
+	w.i = end
+}
+
+// grammar copies the writer's own macros of several groups; the last group of cited and compare is text.
+func (w *weaver) grammar(name string, end int) {
+	n := map[string]int{"need": 2, "compare": 2, "cited": 1}[name]
+	c := tex.ReadCall(w.s, w.i, n)
+	if len(c.Args) < n {
+		w.l.mended("C01", `\`+name+" without its arguments was removed")
+		w.i = end
+		return
+	}
+	w.put(w.s[c.Start:c.End])
+	w.i = c.End
+	if name != "need" {
+		w.groupMode('t', c.End)
+	}
+}
+
+// belongs says whether \item or \caption stands where it may.
+func (w *weaver) belongs(name string) bool {
+	for k := len(w.stack) - 1; k >= 0; k-- {
+		f := &w.stack[k]
+		if f.kind != 'e' {
+			continue
+		}
+		if name == "item" && isList(f.name) {
+			w.closeTo(k+1, true)
+			return true
+		}
+		if name == "caption" && (floatEnvs[f.name] || f.name == "subfigure") {
+			return true
+		}
+	}
+	if name == "item" {
+		w.l.mended("E03", `\item outside a list was removed`)
+	} else {
+		w.l.mended("G06", `\caption outside a float became text`)
+	}
+	return false
+}
+
+func isList(name string) bool {
+	return name == "itemize" || name == "enumerate" || name == "description"
+}
+
+func (w *weaver) delimiter(name string, end int) {
+	w.i = end
+	j := tex.SkipSpace(w.s, end)
+	if j >= len(w.s) {
+		return
+	}
+	delim := ""
+	if w.s[j] == '\\' {
+		n, stop := tex.CommandAt(w.s, j)
+		if mathOnly[n] || n == "{" || n == "}" || n == "|" {
+			delim = `\` + n
+			j = stop
+		}
+	} else if strings.IndexByte("()[]|.<>/", w.s[j]) >= 0 {
+		delim = w.s[j : j+1]
+		j++
+	}
+	if len(w.stack) == 0 || !w.inMath() || delim == "" {
+		w.l.mended("M02", `a \`+name+" outside a formula was removed")
+		return
+	}
+	f := &w.stack[len(w.stack)-1]
+	switch {
+	case name == "left":
+		f.lefts++
+	case f.lefts == 0:
+		w.l.mended("M02", `a lone \`+name+" was removed")
+		if delim != "." {
+			w.put(delim + " ")
+		}
+		w.i = j
+		return
+	case name == "right":
+		f.lefts--
+	}
+	sep := ""
+	if tex.IsLetter(delim[len(delim)-1]) && j < len(w.s) && tex.IsLetter(w.s[j]) {
+		sep = " "
+	}
+	w.put(`\` + name + delim + sep)
+	w.i = j
+}
+
+func (w *weaver) span(name string, end int) {
+	c := tex.ReadCall(w.s, w.i, 2)
+	e := w.environment()
+	if len(c.Args) < 2 || e == nil || !alignedEnvs[e.name] || strings.Contains(strings.Join(c.Args, ""), `\`) {
+		w.l.mended("T01", `\`+name+" outside a table was removed")
+		w.i = max(c.End, end)
+		return
+	}
+	if name == "multicolumn" {
+		n := 0
+		for _, d := range c.Args[0] {
+			if d >= '0' && d <= '9' {
+				n = min(n*10+int(d-'0'), 50)
+			}
+		}
+		e.cells += max(0, n-1)
+	}
+	w.put(w.s[c.Start:c.End])
+	w.i = c.End
+}
+
+// rule puts a missing line end in front of a rule and says whether a rule may stand here.
+func (w *weaver) rule(name string) bool {
+	e := w.environment()
+	if e == nil || !strings.HasPrefix(e.name, "tabular") && e.name != "array" {
+		w.l.mended("T02", `\`+name+" outside a table was removed")
+		return false
+	}
+	t := strings.TrimRight(string(w.out[e.at:]), " \t\n")
+	if t == "" || strings.HasSuffix(t, `\\`) || ruleEnd(t) {
+		return true
+	}
+	w.l.mended("T02", "a line end was put in front of a rule")
+	w.put(` \\ `)
+	e.most, e.cells = max(e.most, e.cells), 0
+	return true
+}
+
+func ruleEnd(t string) bool {
+	if strings.HasSuffix(t, "]") {
+		return strings.Contains(t[max(0, len(t)-24):], `\\[`)
+	}
+	line := t[strings.LastIndexByte(t, '\\')+1:]
+	for r := range rules {
+		if strings.HasPrefix(line, r) {
+			return true
+		}
+	}
+	return false
+}
+
+// mathInText wraps a mathematical command with its groups and scripts.
+func (w *weaver) mathInText(name string, end int) {
+	w.l.mended("M03", `\`+name+" in text became a formula")
+	j := end
+	for j < len(w.s) {
+		switch w.s[j] {
+		case '{':
+			if _, stop, ok := tex.Group(w.s, j); ok && stop-j < 400 {
+				j = stop
+				continue
+			}
+		case '_', '^':
+			if j+1 < len(w.s) && w.s[j+1] == '{' {
+				j++
+				continue
+			}
+			if j+1 < len(w.s) && (tex.IsLetter(w.s[j+1]) || w.s[j+1] >= '0' && w.s[j+1] <= '9') {
+				j += 2
+				continue
+			}
+		}
+		break
+	}
+	inner := &weaver{l: w.l, own: w.own, s: w.s[w.i:j], atom: -1, stack: []frame{{kind: 'g', mode: 'm'}}}
+	for inner.i < len(inner.s) {
+		inner.step()
+	}
+	inner.closeTo(1, true)
+	w.put(`\ensuremath{` + string(inner.out) + "}")
+	w.i = j
+}
