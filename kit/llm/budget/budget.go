@@ -38,6 +38,8 @@ type Account struct {
 	Spent    Amount
 	Possibly Amount // of calls whose outcome nobody knows
 	Open     map[string]Open
+	// AllowUnpriced lets calls without a known price through although there is a limit of money, which then cannot hold.
+	AllowUnpriced bool
 
 	rest map[string]json.RawMessage
 }
@@ -85,6 +87,9 @@ func (a Account) MarshalJSON() ([]byte, error) {
 	for i, p := range a.numbers() {
 		m[fields[i]] = *p
 	}
+	if a.AllowUnpriced {
+		m["allow_unpriced"] = true
+	}
 	m["open"] = a.Open
 	if a.Open == nil {
 		m["open"] = map[string]Open{}
@@ -105,6 +110,12 @@ func (a *Account) UnmarshalJSON(b []byte) error {
 			}
 			delete(a.rest, fields[i])
 		}
+	}
+	if v, ok := a.rest["allow_unpriced"]; ok {
+		if err := json.Unmarshal(v, &a.AllowUnpriced); err != nil {
+			return fmt.Errorf("allow_unpriced: %w", err)
+		}
+		delete(a.rest, "allow_unpriced")
 	}
 	if v, ok := a.rest["open"]; ok {
 		if err := json.Unmarshal(v, &a.Open); err != nil {
@@ -148,6 +159,15 @@ func (b *Book) Read(ctx context.Context, account string) (Account, error) {
 func (b *Book) SetLimit(ctx context.Context, account string, limit Amount) error {
 	_, err := b.change(ctx, account, func(a *Account) error {
 		a.Limit = limit
+		return nil
+	})
+	return err
+}
+
+// SetAllowUnpriced says whether calls without a known price may pass a limit of money.
+func (b *Book) SetAllowUnpriced(ctx context.Context, account string, allow bool) error {
+	_, err := b.change(ctx, account, func(a *Account) error {
+		a.AllowUnpriced = allow
 		return nil
 	})
 	return err
@@ -268,4 +288,11 @@ func busFault(err error) error {
 		return err
 	}
 	return fault.Wrap(err, fault.Unavailable, "BUS_UNAVAILABLE", "the budget accounts cannot be reached").WithNext("nullius status")
+}
+
+// Bucket is how the bucket BUDGETS is made.
+func Bucket() jetstream.KeyValueConfig {
+	return jetstream.KeyValueConfig{
+		Bucket: "BUDGETS", Description: "limits, spent and reserved amounts", History: 1, MaxValueSize: 256 << 10, Storage: jetstream.FileStorage,
+	}
 }

@@ -20,6 +20,9 @@ type Refusal struct {
 	Need    Amount
 }
 
+// ErrUnpriced says that a limit of money cannot hold a call whose price nobody knows.
+var ErrUnpriced = errors.New("a call without a price under a limit of money")
+
 func (r *Refusal) Error() string { return "the account " + r.Account + " has too little left" }
 
 // Claim is what a call wants from its accounts.
@@ -28,6 +31,7 @@ type Claim struct {
 	ID       string   // same for every try of the call, also after a crash: the entry is replaced, not doubled
 	Key      string   // of the ledger
 	Need     Amount
+	Unpriced bool
 	Lost     bool // the entry that is there belongs to a call that was sent and whose owner died: possibly paid
 
 	// Fate looks an open reservation up before a refusal or a wait; nil: none is ever found over.
@@ -92,6 +96,9 @@ func (b *Book) try(ctx context.Context, c *Claim) (blocked string, err error) {
 }
 
 func (c *Claim) take(a *Account) error {
+	if c.Unpriced && a.Limit.Pico > 0 && !a.AllowUnpriced {
+		return ErrUnpriced
+	}
 	if o, ok := a.Open[c.ID]; ok {
 		if c.Lost {
 			a.Possibly = a.Possibly.Plus(o.Amount)
@@ -138,11 +145,15 @@ func (b *Book) settle(ctx context.Context, accounts []string, id string, spent, 
 	var errs []error
 	for _, name := range accounts {
 		_, err := b.change(ctx, name, func(a *Account) error {
-			if o, ok := a.Open[id]; ok && lost {
+			o, ok := a.Open[id]
+			if ok && lost {
 				a.Possibly = a.Possibly.Plus(o.Amount)
 			}
+			if ok { // else someone found the answer in the ledger and booked it already
+				a.Spent = a.Spent.Plus(spent)
+			}
 			delete(a.Open, id)
-			a.Spent, a.Possibly = a.Spent.Plus(spent), a.Possibly.Plus(possibly)
+			a.Possibly = a.Possibly.Plus(possibly)
 			return nil
 		})
 		errs = append(errs, err)

@@ -49,6 +49,7 @@ type Ledger struct {
 
 	mu      sync.Mutex
 	flights map[string]*flight
+	watched map[string]watch
 	wg      sync.WaitGroup
 }
 
@@ -59,7 +60,7 @@ func New(bucket jetstream.KeyValue, blobs store.Blobs, cfg Config) *Ledger {
 	}
 	return &Ledger{
 		bucket: kv.Of(bucket), blobs: blobs, cfg: cfg.withDefaults(),
-		owner: newOwner(), flights: map[string]*flight{},
+		owner: newOwner(), flights: map[string]*flight{}, watched: map[string]watch{},
 	}
 }
 
@@ -163,4 +164,45 @@ func busFault(err error) error {
 		return err
 	}
 	return fault.Wrap(err, fault.Unavailable, "BUS_UNAVAILABLE", "the ledger cannot be reached").WithNext("nullius status")
+}
+
+// Gone looks an entry up and says whether its owner is dead, as far as this process can tell: it must have seen the same
+// revision for the stale time, unless it is the sole owner.
+func (l *Ledger) Gone(ctx context.Context, key string) (e Entry, found, gone bool, err error) {
+	it, err := l.bucket.Get(ctx, key)
+	if errors.Is(err, kv.ErrNotFound) {
+		return Entry{}, false, false, nil
+	}
+	if err != nil {
+		return Entry{}, false, false, busFault(err)
+	}
+	if e, err = decode(key, it.Value); err != nil || e.State == Done {
+		return e, err == nil, false, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ours := l.flights[key]; ours {
+		return e, true, false, nil
+	}
+	w, ok := l.watched[key]
+	if !ok || w.rev != it.Revision {
+		w = watch{it.Revision, time.Now()}
+		if len(l.watched) > 10_000 {
+			clear(l.watched)
+		}
+		l.watched[key] = w
+	}
+	return e, true, l.dead(e.Record, w.since), nil
+}
+
+type watch struct {
+	rev   uint64
+	since time.Time
+}
+
+// Bucket is how the bucket LEDGER is made. It keeps one revision: blobs hold what was said.
+func Bucket() jetstream.KeyValueConfig {
+	return jetstream.KeyValueConfig{
+		Bucket: "LEDGER", Description: "paid and outside answers", History: 1, MaxValueSize: 16 << 10, Storage: jetstream.FileStorage,
+	}
 }
