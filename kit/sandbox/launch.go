@@ -60,7 +60,7 @@ func (s *Sandbox) launch(spec Spec, u *user, g group, attack string) (*launch, e
 	if s.groups.wall() == WallWatchdog {
 		// Above what the watchdog allows: it bounds a burst between two looks,
 		// and leaves the verdict to the watchdog.
-		o.DataBytes = spec.Limits.MemoryBytes + max(spec.Limits.MemoryBytes/4, 256*mib)
+		o.DataBytes = 2*spec.Limits.MemoryBytes + 512*mib
 	}
 	if err := l.descriptors(s, o); err != nil {
 		l.closeFiles()

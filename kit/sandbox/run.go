@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	lookEvery  = 100 * time.Millisecond // memory
+	lookEvery  = 50 * time.Millisecond // memory
 	diskEvery  = time.Second
 	startLimit = 30 * time.Second // for the helper to report that the program runs
 	emptyLimit = 20 * time.Second // for the kernel to remove killed processes
@@ -223,7 +223,7 @@ func (w *watch) lookAtMemory() {
 	if w.s.groups.wall() != WallWatchdog || w.pid == 0 {
 		return
 	}
-	sum := pss(w.pid)
+	sum := pss(w.pid) + tmpfsUse(w.pid, "tmp", "dev/shm")
 	w.result.PeakMemoryBytes = max(w.result.PeakMemoryBytes, sum)
 	if sum > w.spec.Limits.MemoryBytes+ownMemory {
 		w.abort(OutOfMemory)

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // pss sums the proportional set sizes of a process and its descendants. A sum
@@ -44,6 +46,18 @@ func readPss(pid int) uint64 {
 		}
 	}
 	return 0
+}
+
+// tmpfsUse sums what lies in a sandbox's own file systems in memory.
+func tmpfsUse(pid int, mounts ...string) uint64 {
+	var sum uint64
+	for _, m := range mounts {
+		var fs unix.Statfs_t
+		if unix.Statfs(fmt.Sprintf("/proc/%d/root/%s", pid, m), &fs) == nil && fs.Type == unix.TMPFS_MAGIC {
+			sum += (fs.Blocks - fs.Bfree) * uint64(fs.Bsize)
+		}
+	}
+	return sum
 }
 
 // diskUse is what lies under some folders.
