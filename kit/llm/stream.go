@@ -109,7 +109,7 @@ func (s *stream) end(err error) {
 		s.out.WriteString("data: [DONE]\n\n")
 		s.err = io.EOF
 	case err == io.EOF && s.total == 0:
-		s.err = &garbageError{"empty"}
+		s.err = &garbageError{"an empty body"}
 	case err == io.EOF:
 		s.err = io.ErrUnexpectedEOF
 	default:
@@ -204,7 +204,7 @@ func (s *stream) whole(resp *http.Response) (*http.Response, error) {
 	var c chunk
 	switch {
 	case len(trimmed) == 0:
-		return nil, &garbageError{"empty"}
+		return nil, &garbageError{"an empty body"}
 	case looksLikeHTML(trimmed):
 		return nil, &garbageError{"an HTML page" + title(trimmed)}
 	case trimmed[0] == '[':
