@@ -4,6 +4,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -25,6 +26,7 @@ type Options struct {
 	InProcess   nats.InProcessConnProvider // embedded broker; nil: by URL
 	Credentials string                     // file; empty: none
 	Timeout     time.Duration              // of the first connect; 0: 10 s
+	Log         *slog.Logger               // told of lost and regained connections; nil: nobody
 }
 
 // Connect connects to a broker and fails within the timeout when there is none; afterwards it reconnects for ever.
@@ -42,7 +44,8 @@ func Connect(ctx context.Context, url string, o Options) (*Conn, error) {
 	if o.Credentials != "" {
 		opts = append(opts, nats.UserCredentials(o.Credentials))
 	}
-	nc, err := connect(ctx, url, opts)
+	opts = append(opts, watch(o.Log)...)
+	nc, err := connect(ctx, url, o.Timeout, opts)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Unavailable, "BUS_UNAVAILABLE", "no NATS server answers at %s", url).WithNext("nullius serve nats")
 	}
@@ -54,9 +57,25 @@ func Connect(ctx context.Context, url string, o Options) (*Conn, error) {
 	return &Conn{NC: nc, JS: js}, nil
 }
 
-// connect tries for ten seconds, since services and broker start in any order.
-func connect(ctx context.Context, url string, opts []nats.Option) (*nats.Conn, error) {
-	for until := time.Now().Add(10 * time.Second); ; {
+// watch tells of the connection's fate; without it the client writes to standard error.
+func watch(log *slog.Logger) []nats.Option {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return []nats.Option{
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil { // nil: closed by us
+				log.Warn("broker connection lost", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("broker connection regained", "url", nc.ConnectedUrlRedacted()) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("broker connection", "error", err) }),
+	}
+}
+
+// connect tries until the timeout, since services and broker start in any order.
+func connect(ctx context.Context, url string, timeout time.Duration, opts []nats.Option) (*nats.Conn, error) {
+	for until := time.Now().Add(timeout); ; {
 		nc, err := nats.Connect(url, opts...)
 		if err == nil || time.Now().After(until) {
 			return nc, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"reflect"
 	"regexp"
@@ -116,58 +117,71 @@ func distance(a, b string) int {
 
 // fromEnv reads the variables. Names come from the yaml tags, so that file and environment spell a field the same way.
 func fromEnv(name string, target any, environ []string) error {
-	vars := map[string]string{}
-	for _, kv := range environ {
-		k, v, _ := strings.Cut(kv, "=")
-		vars[k] = v
-	}
-	return overlay(reflect.ValueOf(target).Elem(), "NULLIUS_"+strings.ToUpper(name)+"_", vars)
+	vars := variables(environ)
+	var errs []error
+	walk(reflect.ValueOf(target), "", func(key string, v reflect.Value) {
+		k := variable(name, key)
+		if value, ok := vars[k]; ok {
+			errs = append(errs, set(v, k, value))
+		}
+	})
+	return errors.Join(errs...)
 }
 
-func overlay(v reflect.Value, prefix string, vars map[string]string) error {
-	for i := range v.NumField() {
-		f, field := v.Field(i), v.Type().Field(i)
-		tag, opts, _ := strings.Cut(field.Tag.Get("yaml"), ",")
-		if !field.IsExported() || tag == "-" {
-			continue
-		}
-		inner := prefix
-		if !strings.Contains(opts, "inline") {
-			inner += strings.ToUpper(strings.ReplaceAll(tag, "-", "_")) + "_"
-		}
-		if f.Kind() == reflect.Struct {
-			if err := overlay(f, inner, vars); err != nil {
-				return err
-			}
-			continue
-		}
-		key := strings.TrimSuffix(inner, "_")
-		text, ok := vars[key]
-		if !ok {
-			continue
-		}
-		if err := yaml.Unmarshal([]byte(text), f.Addr().Interface()); err != nil {
-			if f.Kind() != reflect.String {
-				return fault.New(fault.Invalid, "FIELD_INVALID", "variable %s: %q is no %s", key, text, f.Type())
-			}
-		}
-		if f.Kind() == reflect.String {
-			f.SetString(text) // as it stands, not as YAML reads it
-		}
+func set(v reflect.Value, name, value string) error {
+	if v.Kind() == reflect.String {
+		v.SetString(value) // as it stands, not as YAML reads it
+		return nil
 	}
+	if v.Kind() == reflect.Slice && !strings.HasPrefix(strings.TrimSpace(value), "[") {
+		value = "[" + value + "]" // a,b as well as [a, b]
+	}
+	fresh := reflect.New(v.Type()) // a list or a map is replaced, not added to
+	if err := yaml.Unmarshal([]byte(value), fresh.Interface()); err != nil {
+		return fault.New(fault.Invalid, "FIELD_INVALID", "variable %s: %q is no %s", name, value, v.Type())
+	}
+	v.Set(fresh.Elem())
 	return nil
 }
 
-// Secret is a string that prints as ***.
+// Secret is a string that prints as *** everywhere; convert it to string where it is used.
 type Secret string
+
+const mask = "***"
 
 // String hides the secret.
 func (s Secret) String() string {
 	if s == "" {
 		return ""
 	}
-	return "***"
+	return mask
 }
+
+// GoString hides the secret from %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// LogValue hides the secret from slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // MarshalYAML hides the secret.
 func (s Secret) MarshalYAML() (any, error) { return s.String(), nil }
+
+// MarshalText hides the secret, from JSON too.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// SecretFrom reads a secret from the variable, or from the file that its _FILE twin names. Neither: empty.
+func SecretFrom(variable string, environ []string) (Secret, error) {
+	vars := variables(environ)
+	if v := vars[variable]; v != "" {
+		return Secret(v), nil
+	}
+	path := vars[variable+"_FILE"]
+	if path == "" {
+		return "", nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", fault.Wrap(err, fault.Invalid, "FIELD_INVALID", "the file that %s_FILE names cannot be read", variable)
+	}
+	return Secret(strings.TrimSpace(string(data))), nil
+}

@@ -7,15 +7,14 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
-	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
-	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/test/bufconn"
 
 	"nullius.dev/kit/fault"
@@ -31,106 +30,121 @@ const pipeBuffer = 256 << 10
 
 // Options of a network.
 type Options struct {
-	Tracer trace.TracerProvider // of clients; nil: none
+	Tracer   trace.TracerProvider // of clients; nil: none
+	Meter    metric.MeterProvider // of clients; nil: none
+	Validate Validator            // checks requests on every server of this network; nil: none
+	Exposed  bool                 // listening beyond loopback is allowed, though neither TLS nor authentication guards it
 }
 
 // Network finds listeners by address. A pipe is made when either side first names it, so start order does not matter.
 type Network struct {
 	o     Options
-	mu    sync.Mutex
-	pipes map[string]*bufconn.Listener
+	pipes *pipes
+}
+
+type pipes struct {
+	mu     sync.Mutex
+	byName map[string]*bufconn.Listener
 }
 
 // NewNetwork makes a network without listeners.
-func NewNetwork(o Options) *Network { return &Network{o: o, pipes: map[string]*bufconn.Listener{}} }
-
-func (n *Network) pipe(name string) *bufconn.Listener {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.pipes[name] == nil {
-		n.pipes[name] = bufconn.Listen(pipeBuffer)
-	}
-	return n.pipes[name]
+func NewNetwork(o Options) *Network {
+	return &Network{o: o, pipes: &pipes{byName: map[string]*bufconn.Listener{}}}
 }
 
-// Listen opens "inproc:NAME" or "HOST:PORT". A port in use is fault.Precondition ADDRESS_IN_USE.
+// For gives a view of the same network for a component: what it dials is traced as its own.
+func (n *Network) For(h Host) *Network {
+	o := n.o
+	o.Tracer, o.Meter = h.Tracer(), h.Meter()
+	return &Network{o: o, pipes: n.pipes}
+}
+
+func (p *pipes) get(name string) *bufconn.Listener {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.byName[name] == nil {
+		p.byName[name] = bufconn.Listen(pipeBuffer)
+	}
+	return p.byName[name]
+}
+
+// pipe is a listener whose end makes room for a successor under the same name.
+type pipe struct {
+	*bufconn.Listener
+	name  string
+	pipes *pipes
+}
+
+func (p *pipe) Close() error {
+	p.pipes.mu.Lock()
+	if p.pipes.byName[p.name] == p.Listener {
+		delete(p.pipes.byName, p.name)
+	}
+	p.pipes.mu.Unlock()
+	return p.Listener.Close()
+}
+
+// Addr tells the name instead of bufconn's own.
+func (p *pipe) Addr() net.Addr { return pipeAddr(p.name) }
+
+type pipeAddr string
+
+func (pipeAddr) Network() string  { return "inproc" }
+func (a pipeAddr) String() string { return InprocPrefix + string(a) }
+
+// Listen opens "inproc:NAME" or "HOST:PORT". A port in use is fault.Precondition ADDRESS_IN_USE; an address beyond loopback is ADDRESS_EXPOSED unless the
+// options allow it.
 func (n *Network) Listen(addr string) (net.Listener, error) {
 	if name, ok := strings.CutPrefix(addr, InprocPrefix); ok {
-		return n.pipe(name), nil
+		return &pipe{n.pipes.get(name), name, n.pipes}, nil
+	}
+	if !n.o.Exposed && !loopback(addr) {
+		return nil, fault.New(fault.Precondition, "ADDRESS_EXPOSED", "listening on %s would let other machines in without a password", addr).
+			WithNext("listen on 127.0.0.1, or set insecure: true where a network of your own guards the port")
 	}
 	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, fault.Wrap(err, fault.Precondition, "ADDRESS_IN_USE", "cannot listen on %s", addr).WithNext("another address with --listen, or nullius status")
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		_, port, _ := net.SplitHostPort(addr)
+		return nil, fault.Wrap(err, fault.Precondition, "ADDRESS_IN_USE", "another process listens on %s", addr).WithNext("ss -ltnp 'sport = :" + port + "'")
+	case err != nil:
+		return nil, fault.Wrap(err, fault.Invalid, "ADDRESS_INVALID", "cannot listen on %q", addr)
 	}
 	return l, nil
 }
 
-// Dial gives a client connection; it connects with the first call, and calls wait until the other side is there or their deadline passes.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return true // not an address at all: net.Listen says so
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// Dial gives a client connection to "inproc:NAME", "dns:///HOST:PORT" or "HOST:PORT". It connects with the first call. Within the process calls wait until the
+// other side is there or their deadline passes; over TCP a call to nobody fails with fault.Unavailable.
 func (n *Network) Dial(addr string, o ...grpc.DialOption) (*grpc.ClientConn, error) {
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
 		grpc.WithChainUnaryInterceptor(clientUnary), grpc.WithChainStreamInterceptor(clientStream),
-		grpc.WithStatsHandler(clientStats(n.o.Tracer)),
+		grpc.WithStatsHandler(clientStats(n.o)),
 	}
 	target := addr
 	if name, ok := strings.CutPrefix(addr, InprocPrefix); ok {
-		target = "passthrough:///" + name
+		target = "passthrough:///" + name // else gRPC asks DNS
 		opts = append(opts, grpc.WithDefaultCallOptions(grpc.WaitForReady(true)),
-			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return n.pipe(name).DialContext(ctx) }))
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return n.pipes.get(name).DialContext(ctx) }))
 	} else {
 		opts = append(opts, grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 20 * time.Second}))
 	}
-	return grpc.NewClient(target, append(opts, o...)...)
-}
-
-func clientStats(tp trace.TracerProvider) stats.Handler {
-	return otelgrpc.NewClientHandler(otelOptions(tp)...)
-}
-
-func otelOptions(tp trace.TracerProvider) []otelgrpc.Option {
-	o := []otelgrpc.Option{
-		otelgrpc.WithPropagators(propagation.TraceContext{}),
-		otelgrpc.WithFilter(func(i *stats.RPCTagInfo) bool { return !strings.HasPrefix(i.FullMethodName, "/grpc.") }),
-	}
-	if tp != nil {
-		o = append(o, otelgrpc.WithTracerProvider(tp))
-	}
-	return o
-}
-
-// hop is what each hop of a call keeps of its deadline for itself.
-const hop = 20 * time.Millisecond
-
-func shave(ctx context.Context) (context.Context, context.CancelFunc) {
-	if d, ok := ctx.Deadline(); ok {
-		return context.WithDeadline(ctx, d.Add(-hop))
-	}
-	return ctx, func() {}
-}
-
-func clientUnary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, o ...grpc.CallOption) error {
-	ctx, cancel := shave(ctx)
-	defer cancel()
-	return fault.FromStatus(invoke(ctx, method, req, reply, cc, o...))
-}
-
-func clientStream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, stream grpc.Streamer, o ...grpc.CallOption) (grpc.ClientStream, error) {
-	s, err := stream(ctx, desc, cc, method, o...)
+	cc, err := grpc.NewClient(target, append(opts, o...)...)
 	if err != nil {
-		return nil, fault.FromStatus(err)
+		return nil, fault.Wrap(err, fault.Invalid, "ADDRESS_INVALID", "%q is not an address like dns:///host:7002 or inproc:name", addr)
 	}
-	return &faultStream{s}, nil
-}
-
-type faultStream struct{ grpc.ClientStream }
-
-func (s *faultStream) RecvMsg(m any) error { return keepEOF(s.ClientStream.RecvMsg(m)) }
-func (s *faultStream) SendMsg(m any) error { return keepEOF(s.ClientStream.SendMsg(m)) }
-
-func keepEOF(err error) error {
-	if err == nil || errors.Is(err, errEOF) {
-		return err
-	}
-	return fault.FromStatus(err)
+	return cc, nil
 }

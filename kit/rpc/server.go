@@ -2,12 +2,18 @@ package rpc
 
 import (
 	"context"
-	"io"
+	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
@@ -16,29 +22,46 @@ import (
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
-	"nullius.dev/kit/app"
 	"nullius.dev/kit/fault"
 )
 
-var errEOF = io.EOF
+// Host is what a server needs of the process that it lives in; *app.Host is one.
+type Host interface {
+	Go(name string, grace time.Duration, run func(ctx context.Context) error)
+	Context() context.Context
+	Log() *slog.Logger
+	Tracer() trace.TracerProvider
+	Meter() metric.MeterProvider
+}
 
-// stopGrace is how long open calls may go on when a server stops.
-const stopGrace = 5 * time.Second
+// stopGrace is how long open calls may go on when a server stops; cutGrace is for handlers to notice that they were cut.
+const (
+	stopGrace = 3 * time.Second
+	cutGrace  = 5 * time.Second
+)
 
 // minDeadline is what a unary call must have left to be worth starting.
 const minDeadline = 100 * time.Millisecond
 
-// Validator checks a request by hand-written rules; nil error: fine. It lives outside generated code, so that those have no methods added.
+// Validator checks a request by hand-written rules; nil error: fine. It lives outside generated code, so that those types have no methods added.
 type Validator func(request any) error
 
-// NewServer makes a server with the suite's interceptors, health and reflection. Requests are checked by all validators.
-func NewServer(h *app.Host, register func(grpc.ServiceRegistrar), validate ...Validator) (*grpc.Server, *health.Server) {
-	i := interceptors{log: h.Log(), validate: validate}
+// Server is a gRPC server with its health.
+type Server struct {
+	*grpc.Server
+	Health *health.Server
+}
+
+// NewServer makes a server with the suite's interceptors, health and reflection; Serve does that and listens.
+func NewServer(h Host, register func(grpc.ServiceRegistrar), validate ...Validator) *Server {
+	i := interceptors{log: h.Log(), validate: slices.DeleteFunc(slices.Clone(validate), func(v Validator) bool { return v == nil })}
+	caught := recovery.WithRecoveryHandlerContext(i.panicked)
 	s := grpc.NewServer(
-		grpc.MaxRecvMsgSize(MaxMessage), grpc.MaxSendMsgSize(MaxMessage),
-		grpc.StatsHandler(otelgrpc.NewServerHandler(otelOptions(h.Tracer())...)),
-		grpc.ChainUnaryInterceptor(i.unary), grpc.ChainStreamInterceptor(i.stream),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+		grpc.MaxRecvMsgSize(MaxMessage), grpc.MaxSendMsgSize(MaxMessage), grpc.WaitForHandlers(true),
+		grpc.StatsHandler(otelgrpc.NewServerHandler(otelOptions(h.Tracer(), h.Meter())...)),
+		grpc.ChainUnaryInterceptor(i.unary, recovery.UnaryServerInterceptor(caught), i.begin),
+		grpc.ChainStreamInterceptor(i.stream, recovery.StreamServerInterceptor(caught)),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second, MaxConnectionAge: 5 * time.Minute}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	)
 	register(s)
@@ -48,34 +71,41 @@ func NewServer(h *app.Host, register func(grpc.ServiceRegistrar), validate ...Va
 		hs.SetServingStatus(name, healthpb.HealthCheckResponse_SERVING)
 	}
 	reflection.Register(s)
-	return s, hs
+	return &Server{s, hs}
 }
 
-// Serve listens on addr and serves until the host stops: health turns first, open calls get 5 s, then they are cut.
-func Serve(h *app.Host, n *Network, addr string, register func(grpc.ServiceRegistrar), validate ...Validator) error {
+// Serve listens on addr and serves until the host stops: health turns first, open calls get 3 s, then they are cut.
+func Serve(h Host, n *Network, addr string, register func(grpc.ServiceRegistrar), validate ...Validator) error {
 	l, err := n.Listen(addr)
 	if err != nil {
 		return err
 	}
-	s, hs := NewServer(h, register, validate...)
-	h.Go("serve "+addr, 2*stopGrace, func(ctx context.Context) error {
-		done := make(chan struct{})
-		defer close(done)
-		stop := context.AfterFunc(ctx, func() { Stop(s, hs, done) })
-		defer stop()
-		return s.Serve(l)
+	s := NewServer(h, register, append(validate, n.o.Validate)...)
+	h.Go("serve "+addr, stopGrace+cutGrace, func(ctx context.Context) error {
+		stopped := make(chan struct{})
+		unhook := context.AfterFunc(ctx, func() {
+			defer close(stopped)
+			s.StopWithin(stopGrace)
+		})
+		err := s.Serve(l)
+		if !unhook() {
+			<-stopped // the stop was asked for: handlers end before this does
+		}
+		return err
 	})
-	h.Log().InfoContext(h.Context(), "serving", "address", l.Addr().String())
+	if n.o.Exposed && !strings.HasPrefix(addr, InprocPrefix) && !loopback(addr) {
+		h.Log().WarnContext(h.Context(), "serving beyond loopback without tls and authentication", "address", addr)
+	}
+	h.Log().DebugContext(h.Context(), "serving", "address", l.Addr().String())
 	return nil
 }
 
-// Stop stops a server in order, and cuts what is still open after 5 s, since GracefulStop hangs on an open stream.
-func Stop(s *grpc.Server, hs *health.Server, done <-chan struct{}) {
-	hs.Shutdown()
-	t := time.AfterFunc(stopGrace, s.Stop)
+// StopWithin stops a server in order, and cuts what is still open after the grace, since GracefulStop hangs on an open stream.
+func (s *Server) StopWithin(grace time.Duration) {
+	s.Health.Shutdown()
+	t := time.AfterFunc(grace, s.Stop)
 	defer t.Stop()
 	s.GracefulStop()
-	<-done
 }
 
 type interceptors struct {
@@ -83,46 +113,71 @@ type interceptors struct {
 	validate []Validator
 }
 
-func (i interceptors) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (resp any, err error) {
-	defer i.recovered(ctx, info.FullMethod, &err)
+func (i interceptors) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	begin := time.Now()
+	resp, err := handle(ctx, req)
+	return resp, i.ended(ctx, info.FullMethod, begin, err)
+}
+
+func (i interceptors) begin(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 	if d, ok := ctx.Deadline(); ok && time.Until(d) < minDeadline {
 		return nil, status.Error(codes.DeadlineExceeded, "less than 100 ms are left: not begun")
 	}
 	if err := i.check(req); err != nil {
-		return nil, fault.ToStatus(err)
+		return nil, err
 	}
-	resp, err = handle(ctx, req)
-	return resp, i.convert(ctx, info.FullMethod, err)
+	return handle(ctx, req)
 }
 
-func (i interceptors) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
-	defer i.recovered(ss.Context(), info.FullMethod, &err)
-	return i.convert(ss.Context(), info.FullMethod, handle(srv, &checkedStream{ss, i}))
+func (i interceptors) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	begin := time.Now()
+	return i.ended(ss.Context(), info.FullMethod, begin, handle(srv, &checkedStream{ss, i}))
 }
 
 func (i interceptors) check(req any) error {
 	for _, v := range i.validate {
-		if err := v(req); err != nil {
+		err := v(req)
+		if err == nil {
+			continue
+		}
+		if _, ok := fault.As(err); ok {
 			return err
 		}
+		return fault.New(fault.Invalid, "FIELD_INVALID", "%s", err)
 	}
 	return nil
 }
 
-// convert gives an error its form on the wire; what is nobody's fault but ours is logged here, once.
-func (i interceptors) convert(ctx context.Context, method string, err error) error {
+// ended gives an error its form on the wire. What is nobody's fault but ours is logged here, once; the client gets the id under which the log has it.
+func (i interceptors) ended(ctx context.Context, method string, begin time.Time, err error) error {
+	log := i.log.With("method", method, "took_ms", time.Since(begin).Milliseconds())
 	out := fault.ToStatus(err)
-	if status.Code(out) == codes.Internal {
-		i.log.ErrorContext(ctx, "call failed", "method", method, "error", err)
+	switch status.Code(out) {
+	case codes.OK:
+		log.DebugContext(ctx, "call served")
+	case codes.Internal, codes.Unknown:
+		id := uuid.NewString()
+		log.ErrorContext(ctx, "call failed", "error", err, "error_id", id)
+		out = internal(err, id)
+	default:
+		log.DebugContext(ctx, "call refused", "error", err, "reason", fault.ReasonOf(err))
 	}
 	return out
 }
 
-func (i interceptors) recovered(ctx context.Context, method string, err *error) {
-	if r := recover(); r != nil {
-		i.log.ErrorContext(ctx, "panic in a call", "method", method, "panic", r, "stack", string(debug.Stack()))
-		*err = status.Error(codes.Internal, "internal error; the server's log has the rest")
+// internal is what a client learns of a bug: an own fault keeps its words, a foreign error only its id.
+func internal(err error, id string) error {
+	e, ok := fault.As(err)
+	if !ok {
+		e = fault.New(fault.Internal, "INTERNAL", "internal error %s; the server's log has the rest", id)
 	}
+	told := *e
+	return fault.ToStatus(told.WithMeta("error_id", id))
+}
+
+// panicked turns a panic into an error for ended, with the stack for the log.
+func (i interceptors) panicked(_ context.Context, p any) error {
+	return fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 }
 
 type checkedStream struct {
@@ -134,8 +189,6 @@ func (s *checkedStream) RecvMsg(m any) error {
 	if err := s.ServerStream.RecvMsg(m); err != nil {
 		return err
 	}
-	if err := s.i.check(m); err != nil {
-		return fault.ToStatus(err)
-	}
-	return nil
+	// As a status already: a handler passes it on as it is, and generated code adds nothing.
+	return fault.ToStatus(s.i.check(m))
 }

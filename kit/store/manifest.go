@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
@@ -75,9 +76,18 @@ func cut(s string, n int) string {
 func (m Manifest) Encode() []byte {
 	var b bytes.Buffer
 	for _, f := range m {
-		fmt.Fprintf(&b, "%o %s %d %s\n", f.Mode, f.Digest.Hex(), f.Size, strconv.Quote(f.Path))
+		fmt.Fprintf(&b, "%o %s %d %s\n", f.Mode, f.Digest.Hex(), f.Size, quote(f.Path))
 	}
 	return b.Bytes()
+}
+
+// quote writes a path as a JSON string, in the one way that this package knows.
+func quote(p string) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(p) // a string always encodes
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // ParseManifest reads what Encode wrote, and nothing else.
@@ -115,8 +125,8 @@ func parseLine(line string) (File, error) {
 	if err != nil || size < 0 {
 		return File{}, errors.New("size is no number")
 	}
-	p, err := strconv.Unquote(part[3])
-	if err != nil {
+	var p string
+	if err := json.Unmarshal([]byte(part[3]), &p); err != nil {
 		return File{}, errors.New("path is not quoted")
 	}
 	return File{Path: p, Mode: uint32(mode), Size: size, Digest: Digest(prefix + part[1])}, nil

@@ -5,10 +5,12 @@ package telemetry
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
@@ -57,6 +59,12 @@ func New(ctx context.Context, publish Publish) (*Providers, error) {
 
 func configured(signal string) bool {
 	return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != ""
+}
+
+// RouteErrors sends what OpenTelemetry's exporters complain of to log, since they would write to standard error, over a live terminal view. It sets the
+// library's one global and is called by mains only.
+func RouteErrors(log *slog.Logger) {
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry export", "error", err) }))
 }
 
 // Target says where traces go beside the suite's own stream; empty: nowhere.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -32,6 +33,20 @@ type Common struct {
 	DataDir  string `yaml:"data_dir"`  // blobs lie in its folder "blobs"; shared by the services of one machine
 	Debug    string `yaml:"debug"`     // HOST:PORT of /healthz, /readyz and /debug/pprof; empty: none
 	LogLevel string `yaml:"log_level"` // debug, info, warn, error
+	Insecure bool   `yaml:"insecure"`  // listen beyond loopback without TLS and authentication; warned of at each start
+}
+
+// Validate checks what every service shares; a service calls it from its own Validate.
+func (c Common) Validate() error {
+	switch strings.ToLower(c.LogLevel) {
+	case "", "debug", "info", "warn", "error":
+	default:
+		return fault.New(fault.Invalid, "FIELD_INVALID", "log_level %q is none of debug, info, warn, error", c.LogLevel)
+	}
+	if c.DataDir == "" {
+		return fault.New(fault.Invalid, "FIELD_INVALID", "data_dir is empty")
+	}
+	return nil
 }
 
 // DefaultCommon is a broker on this machine and the user's data folder.
@@ -66,6 +81,7 @@ func SpansSubject(traceID string) string { return "nullius.spans." + traceID }
 func Main[C any](name string, defaults C, common func(*C) *Common, attach func(h *app.Host, p Process, cfg C) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	if err := run(ctx, name, defaults, common, attach); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		if next := fault.NextOf(err); next != "" {
@@ -81,12 +97,17 @@ func Main[C any](name string, defaults C, common func(*C) *Common, attach func(h
 var errUsage = errors.New("wrong usage")
 
 func run[C any](ctx context.Context, name string, cfg C, common func(*C) *Common, attach func(*app.Host, Process, C) error) error {
+	defaults := cfg
 	done, err := flags(name, &cfg, os.Args[1:], os.Stdout)
 	if err != nil || done {
 		return err
 	}
 	c := common(&cfg)
+	if err := c.Validate(); err != nil {
+		return err
+	}
 	h := app.NewHost(ctx, telemetry.NewLogger(os.Stderr, c.LogLevel))
+	h.Log().InfoContext(ctx, "starting", "service", name, "version", app.Version(), "config", config.Diff(defaults, cfg))
 	if err := assemble(ctx, h, name, c, func(p Process) error { return attach(h.Component(name), p, cfg) }); err != nil {
 		return errors.Join(err, h.Stop())
 	}
@@ -124,11 +145,12 @@ func flags(name string, cfg any, args []string, out io.Writer) (done bool, err e
 }
 
 func assemble(ctx context.Context, h *app.Host, name string, c *Common, attach func(Process) error) error {
-	conn, err := bus.Connect(ctx, c.NATS, bus.Options{Name: name})
+	conn, err := bus.Connect(ctx, c.NATS, bus.Options{Name: name, Log: h.Log()})
 	if err != nil {
 		return err
 	}
 	h.OnStop("bus", time.Second, func(context.Context) error { conn.Close(); return nil })
+	telemetry.RouteErrors(h.Log())
 	tel, err := telemetry.New(ctx, func(id string, b []byte) { _ = conn.NC.Publish(SpansSubject(id), b) })
 	if err != nil {
 		return err
@@ -139,36 +161,25 @@ func assemble(ctx context.Context, h *app.Host, name string, c *Common, attach f
 	if err != nil {
 		return err
 	}
-	if err := debug(h, c.Debug); err != nil {
+	if err := debug(h, c); err != nil {
 		return err
 	}
-	tracer, _ := tel.Component(name)
-	return attach(Process{Bus: conn, Blobs: blobs, Net: rpc.NewNetwork(rpc.Options{Tracer: tracer}), DataDir: c.DataDir})
+	tracer, meter := tel.Component(name)
+	network := rpc.NewNetwork(rpc.Options{Tracer: tracer, Meter: meter, Exposed: c.Insecure})
+	return attach(Process{Bus: conn, Blobs: blobs, Net: network, DataDir: c.DataDir})
 }
 
 // debug serves health and profiles on a port of its own.
-func debug(h *app.Host, addr string) error {
-	if addr == "" {
+func debug(h *app.Host, c *Common) error {
+	if c.Debug == "" {
 		return nil
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !h.Ready() {
-			http.Error(w, "stopping", http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ready")
-	})
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	l, err := rpc.NewNetwork(rpc.Options{}).Listen(addr)
+	l, err := rpc.NewNetwork(rpc.Options{Exposed: c.Insecure}).Listen(c.Debug)
 	if err != nil {
 		return err
 	}
-	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	h.Go("debug", time.Second, func(ctx context.Context) error {
+	srv := &http.Server{Handler: DebugHandler(h.Ready), ReadHeaderTimeout: 5 * time.Second}
+	h.Go("debug port", time.Second, func(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 		defer stop()
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -177,4 +188,23 @@ func debug(h *app.Host, addr string) error {
 		return nil
 	})
 	return nil
+}
+
+// DebugHandler serves /healthz, /readyz and /debug/pprof.
+func DebugHandler(ready func() bool) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !ready() {
+			http.Error(w, "stopping", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ready")
+	})
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
 }
