@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -86,20 +87,16 @@ func (h *Host) Go(name string, grace time.Duration, run func(ctx context.Context
 		err := run(ctx)
 		if err != nil && ctx.Err() == nil {
 			h.cancel(fmt.Errorf("%s: %w", name, err))
+			err = nil // told as the cause
 		}
 		done <- err
 	}()
-	h.OnStop(name, grace, func(stopping context.Context) error {
+	h.OnStop(name, grace, func(context.Context) error {
 		cancel()
-		select {
-		case err := <-done:
-			if errors.Is(err, context.Canceled) {
-				return nil
-			}
+		if err := <-done; !errors.Is(err, context.Canceled) {
 			return err
-		case <-stopping.Done():
-			return errors.New("did not stop in time")
 		}
+		return nil
 	})
 }
 
@@ -123,19 +120,39 @@ func (h *Host) Wait(ctx context.Context) error {
 func (h *Host) Stop() error {
 	h.ready.Store(false)
 	cause := context.Cause(h.ctx)
+	if errors.Is(cause, context.Canceled) { // stopped already, in order
+		cause = nil
+	}
 	h.cancel(nil)
 	h.mu.Lock()
 	items := h.items
 	h.items = nil
 	h.mu.Unlock()
 	errs := []error{cause}
-	for i := len(items) - 1; i >= 0; i-- {
-		it := items[i]
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(h.ctx), max(it.grace, time.Second))
-		if err := it.stop(ctx); err != nil {
+	for _, it := range slices.Backward(items) {
+		if err := h.takeDown(it); err != nil {
 			errs = append(errs, fmt.Errorf("stop %s: %w", it.name, err))
 		}
-		cancel()
 	}
 	return errors.Join(errs...)
+}
+
+// takeDown runs a closer and leaves it behind when its grace is over, so that one that hangs does not keep the rest from stopping.
+func (h *Host) takeDown(it item) error {
+	grace := max(it.grace, time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.ctx), grace)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- it.stop(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done: // it noticed the end itself
+		return err
+	case <-time.After(grace / 10):
+		return fmt.Errorf("not done within %v", grace)
+	}
 }

@@ -117,12 +117,18 @@ func Extract(ctx context.Context, h nats.Header) context.Context {
 	return propagation.TraceContext{}.Extract(ctx, carrier(h))
 }
 
+// Headers of every message beside the trace and the message id.
+const (
+	headerType   = "Nullius-Type"
+	headerSchema = "Nullius-Schema"
+)
+
 // Publish publishes a message to a stream and waits for the acknowledgement. msgID drops repeats within the stream's window; it derives from
 // what the message is about, never from chance. typ and schema version 1 travel as headers.
 func (c *Conn) Publish(ctx context.Context, subject, msgID, typ string, data []byte) (*jetstream.PubAck, error) {
 	m := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{}}
-	m.Header.Set("Nullius-Type", typ)
-	m.Header.Set("Nullius-Schema", "1")
+	m.Header.Set(headerType, typ)
+	m.Header.Set(headerSchema, "1")
 	Inject(ctx, m.Header)
 	var opts []jetstream.PublishOpt
 	if msgID != "" {
@@ -135,8 +141,12 @@ func (c *Conn) Publish(ctx context.Context, subject, msgID, typ string, data []b
 	return ack, nil
 }
 
-// errMaximumBytes is JetStream's code for a stream at its quota; the client names no constant for it.
-const errMaximumBytes = 10077
+// JetStream's codes that the client names no constants for.
+const (
+	errMaximumBytes = 10077 // a stream is at its quota
+	errStorage      = 10047 // the server has no room for a new stream's quota on disk
+	errMemory       = 10028 // the same in memory
+)
 
 // Fault gives a broker's error its meaning: a full stream is STORAGE_FULL, a lost compare-and-set CONFLICT, all else BUS_UNAVAILABLE.
 func Fault(err error, doing string) error {
@@ -146,8 +156,10 @@ func Fault(err error, doing string) error {
 		return nil
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrTimeout):
 		return err
-	case errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence:
+	case errors.Is(err, jetstream.ErrKeyExists), errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence:
 		return fault.Wrap(err, fault.Conflict, "CONFLICT", "%s: somebody else wrote first", doing)
+	case errors.As(err, &api) && (api.ErrorCode == errStorage || api.ErrorCode == errMemory):
+		return fault.Wrap(err, fault.Exhausted, "STORAGE_FULL", "%s: the broker's quota has no room left for it", doing).WithNext("nullius doctor")
 	case errors.As(err, &api) && api.ErrorCode == errMaximumBytes:
 		return fault.Wrap(err, fault.Exhausted, "STORAGE_FULL", "%s: the stream's quota is used up", doing).WithNext("nullius doctor")
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -27,6 +28,9 @@ type Config struct {
 	MaxBytes int64  // JetStream's store; 0: 60 % of what is free, at most 64 GiB
 	Log      *slog.Logger
 }
+
+// storeDir is JetStream's folder within the data folder.
+const storeDir = "nats"
 
 // minBytes is what the suite's streams and buckets reserve between them.
 const minBytes = 256 << 20
@@ -54,12 +58,12 @@ func Start(cfg Config) (*Server, error) {
 }
 
 func start(cfg Config) (*Server, error) {
-	limit, err := quota(cfg.Dir, cfg.MaxBytes)
+	limit, err := quota(cfg.Dir, filepath.Join(cfg.Dir, storeDir), cfg.MaxBytes)
 	if err != nil {
 		return nil, err
 	}
 	opts := &server.Options{
-		ServerName: "nullius", StoreDir: filepath.Join(cfg.Dir, "nats"), JetStream: true, SyncAlways: true, JetStreamMaxStore: limit,
+		ServerName: "nullius", StoreDir: filepath.Join(cfg.Dir, storeDir), JetStream: true, SyncAlways: true, JetStreamMaxStore: limit,
 		JetStreamMaxMemory: 256 << 20, NoSigs: true, NoLog: true, DontListen: cfg.Listen == "", MaxPayload: 1 << 20,
 	}
 	if cfg.Listen != "" {
@@ -79,6 +83,7 @@ func start(cfg Config) (*Server, error) {
 	ns.Start()
 	if !ns.ReadyForConnections(20 * time.Second) {
 		ns.Shutdown()
+		ns.WaitForShutdown()
 		return nil, fault.New(fault.Unavailable, "BUS_UNAVAILABLE", "the embedded NATS server was not ready within 20 s; its data lies in %s", opts.StoreDir)
 	}
 	return &Server{ns: ns, url: ns.ClientURL()}, nil
@@ -93,7 +98,7 @@ func hostPort(addr string) (string, int, error) {
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return "", 0, fault.Wrap(err, fault.Precondition, "ADDRESS_IN_USE", "NATS cannot listen on %s", addr)
+		return "", 0, fault.Wrap(err, fault.Precondition, "ADDRESS_IN_USE", "NATS cannot listen on %s", addr).WithNext("ss -ltnp 'sport = :" + p + "'")
 	}
 	if port == 0 {
 		port = l.Addr().(*net.TCPAddr).Port
@@ -124,25 +129,41 @@ func Lock(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// quota is JetStream's share of the disk: below its size, since a full disk freezes JetStream.
-func quota(dir string, want int64) (int64, error) {
+// quota is JetStream's share of the disk: below its size, since a full disk freezes JetStream. What the store holds already counts as free, else a
+// server that has filled half of its quota would not start again.
+func quota(dir, own string, want int64) (int64, error) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return 0, fmt.Errorf("free space of %s: %w", dir, err)
 	}
-	free := int64(st.Bavail) * int64(st.Bsize)
+	usable := int64(st.Bavail)*st.Bsize + sizeOf(own)
 	if want > 0 {
-		if want > free*8/10 {
-			return 0, fault.New(fault.Exhausted, "STORAGE_FULL", "the quota of %d MiB is more than 80 %% of the %d MiB that are free in %s", want>>20, free>>20, dir).
+		if want > usable*8/10 {
+			return 0, fault.New(fault.Exhausted, "STORAGE_FULL", "the quota of %d MiB is more than 80 %% of the %d MiB that are free in %s", want>>20, usable>>20, dir).
 				WithNext("nullius doctor")
 		}
 		return want, nil
 	}
-	limit := min(free*6/10, 64<<30)
+	limit := min(usable*6/10, 64<<30)
 	if limit < minBytes {
-		return 0, fault.New(fault.Exhausted, "STORAGE_FULL", "%s has %d MiB free; %d MiB are needed", dir, free>>20, int64(minBytes)*10/6>>20).WithNext("nullius doctor")
+		return 0, fault.New(fault.Exhausted, "STORAGE_FULL", "%s has %d MiB free; %d MiB are needed", dir, usable>>20, int64(minBytes)*10/6>>20).WithNext("nullius doctor")
 	}
 	return limit, nil
+}
+
+// sizeOf adds up the files under dir; what cannot be read counts as nothing.
+func sizeOf(dir string) int64 {
+	var n int64
+	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return nil
+		}
+		if info, err := e.Info(); err == nil {
+			n += info.Size()
+		}
+		return nil
+	})
+	return n
 }
 
 // Connect gives a connection within the process.

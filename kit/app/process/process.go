@@ -74,9 +74,6 @@ type Process struct {
 	DataDir string
 }
 
-// SpansSubject is where ended spans are published; the gateway keeps them.
-func SpansSubject(traceID string) string { return "nullius.spans." + traceID }
-
 // Main runs a service alone and exits the process: 0 after an orderly stop, 2 for a wrong flag or configuration, 1 else.
 func Main[C any](name string, defaults C, common func(*C) *Common, attach func(h *app.Host, p Process, cfg C) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -151,7 +148,10 @@ func assemble(ctx context.Context, h *app.Host, name string, c *Common, attach f
 	}
 	h.OnStop("bus", time.Second, func(context.Context) error { conn.Close(); return nil })
 	telemetry.RouteErrors(h.Log())
-	tel, err := telemetry.New(ctx, func(id string, b []byte) { _ = conn.NC.Publish(SpansSubject(id), b) })
+	if _, err := telemetry.OpenStream(ctx, conn); err != nil {
+		return err
+	}
+	tel, err := telemetry.New(ctx, telemetry.ToBus(conn))
 	if err != nil {
 		return err
 	}
