@@ -94,13 +94,9 @@ func (c *call) ask(ctx context.Context, claim *ledger.Claim) error {
 	if err != nil {
 		return err
 	}
-	started := false
+	// It is written before each try: an owner that was taken over sends no more.
 	start := func() error {
-		if started {
-			return nil
-		}
-		started = true
-		return claim.Started(ctx, func(r *ledger.Record) { r.Request = requestDigest })
+		return claim.Started(ctx, func(r *ledger.Record) { r.Request, r.Tries = requestDigest, c.tries+1 })
 	}
 	a, err := c.attempts(ctx, start)
 	if errors.Is(err, ledger.ErrTakenOver) {
