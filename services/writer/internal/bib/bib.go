@@ -292,3 +292,16 @@ func similarity(a, b string) float64 {
 	}
 	return 1 - float64(row[len(b)])/float64(n)
 }
+
+// Replace puts another text under a key that stays.
+func (s *Set) Replace(key string, e Entry) bool {
+	for i := range s.entries {
+		if s.entries[i].Key == key {
+			e.Text = strings.Replace(e.Text, e.Key, key, 1)
+			e.Key = key
+			s.entries[i] = e
+			return true
+		}
+	}
+	return false
+}

@@ -172,3 +172,6 @@ func (l *List) Cites(s string, known func(string) (string, bool)) (string, []str
 }
 
 var emptyCite = regexp.MustCompile(`[~ \t\n]*\([~\s]*\x01[~\s]*\)|[~ ]*\x01`)
+
+// DropEmptyCites removes the marks that stand where a citation was not found.
+func DropEmptyCites(s string) string { return emptyCite.ReplaceAllString(s, "") }
