@@ -18,10 +18,11 @@ import (
 type Config struct {
 	Component       string   `yaml:"-"`                 // who calls, for sentences: "coder"
 	ModelsFile      string   `yaml:"models_file"`       // adds to and overrides the shipped models.yaml; empty: NULLIUS_MODELS_FILE
-	CompatibleHosts []string `yaml:"compatible_hosts"`  // hosts that may get OPENAI_COMPATIBLE_API_KEY
+	CompatibleHosts []string `yaml:"compatible_hosts"`  // hosts that may get OPENAI_COMPATIBLE_API_KEY; empty: NULLIUS_COMPATIBLE_HOSTS, by commas
 	OnlyListedHosts bool     `yaml:"only_listed_hosts"` // refuse openai-compatible endpoints of other hosts
 	MaxParallel     int      `yaml:"max_parallel"`      // calls at a time per provider and key; 0: 32
 	SoleOwner       bool     `yaml:"-"`                 // this process holds the data folder's lock
+	Process         string   `yaml:"-"`                 // names this process in the ledger; empty: a random name, the same for all its doors
 	Times           Times    `yaml:"times"`
 }
 

@@ -50,13 +50,16 @@ func New(cfg Config, d Deps) (*Door, error) {
 	if cfg.ModelsFile == "" {
 		cfg.ModelsFile = d.Env("NULLIUS_MODELS_FILE")
 	}
+	if len(cfg.CompatibleHosts) == 0 {
+		cfg.CompatibleHosts = strings.FieldsFunc(d.Env("NULLIUS_COMPATIBLE_HOSTS"), func(r rune) bool { return r == ',' || r == ' ' })
+	}
 	t, err := loadTable(cfg.ModelsFile)
 	if err != nil {
 		return nil, err
 	}
 	door := &Door{
 		cfg: cfg, times: cfg.Times.withDefaults(), log: d.Log, env: d.Env, table: t, keys: newKeyring(cfg, d.Env),
-		ledger: ledger.New(d.Ledger, d.Blobs, ledger.Config{SoleOwner: cfg.SoleOwner}),
+		ledger: ledger.New(d.Ledger, d.Blobs, ledger.Config{SoleOwner: cfg.SoleOwner, Process: cfg.Process}),
 		book:   budget.New(d.Budgets), base: d.Transport, pauses: d.Pauses,
 		lanes: map[string]*lane{}, circuits: map[string]*circuit{}, learned: map[string]adaptation{}, density: map[string]*density{},
 	}
@@ -194,9 +197,9 @@ func (d *Door) chat(ctx context.Context, m Model, digest store.Digest, key strin
 	rep := replyOf(e, string(text))
 	if hit {
 		rep.Source = FromLedger
-		if r.Progress != nil {
-			r.Progress(Progress{Kind: FirstByte})
-		}
+	}
+	if r.Progress != nil && rep.Source != FromProvider {
+		r.Progress(Progress{Kind: FirstByte})
 	}
 	return rep, nil
 }

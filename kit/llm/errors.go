@@ -17,6 +17,11 @@ func failure(m Model, o Origin, p problem, tries int) error {
 	switch p.class {
 	case refusal:
 		if p.status == 401 {
+			if m.Provider == compatible {
+				return fault.New(fault.Unauthenticated, "KEY_REFUSED",
+					"%s wants a key (401%s); OPENAI_COMPATIBLE_API_KEY goes to the hosts of NULLIUS_COMPATIBLE_HOSTS only", m.Title, colon(p.text)).
+					WithMeta("model", m.Name).WithNext("nullius doctor")
+			}
 			if m.KeyVar == "" {
 				return fault.New(fault.Unauthenticated, "KEY_REFUSED", "%s wants a key (401%s)", m.Title, colon(p.text)).
 					WithMeta("model", m.Name).WithNext("nullius doctor")

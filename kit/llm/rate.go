@@ -187,18 +187,18 @@ type circuit struct {
 	last    problem
 }
 
-// allow reports whether a call may go, and if not how long until one may test. test is true for that one.
-func (c *circuit) allow() (ok, test bool, wait time.Duration, last problem) {
+// allow reports whether a call may go, and if not how long until one may test.
+func (c *circuit) allow() (ok bool, wait time.Duration, last problem) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.open {
-		return true, false, 0, problem{}
+		return true, 0, problem{}
 	}
 	if wait := time.Until(c.next); wait > 0 || c.testing {
-		return false, false, max(wait, time.Second), c.last
+		return false, max(wait, time.Second), c.last
 	}
 	c.testing = true
-	return true, true, 0, problem{}
+	return true, 0, problem{}
 }
 
 // success closes the circuit; any answer of the host is one, also a refusal.

@@ -99,7 +99,7 @@ func TestDoor_a_killed_process_pays_a_call_in_flight_at_most_twice(t *testing.T)
 	lost := llmfault.Answer("lost with the process")
 	lost.Wait = make(chan struct{}) // the dead process never hears it
 	s := llmfault.New(t, lost, llmfault.Answer("second"))
-	dead := lab(t, s, buckets, func(c *llm.Config, _ *llm.Deps) { c.Times.Try = 400 * time.Millisecond })
+	dead := lab(t, s, buckets, func(c *llm.Config, _ *llm.Deps) { c.Process, c.Times.Try = "dead", 400*time.Millisecond })
 	if err := dead.Budgets().SetLimit(t.Context(), "s-1", budget.Amount{Pico: 1e12}); err != nil {
 		t.Fatal(err)
 	}

@@ -92,7 +92,7 @@ func (c *call) again(p *problem, try int, waited time.Duration, deadline time.Ti
 
 // once makes one try: circuit, turn, send.
 func (c *call) once(ctx context.Context, circuit *circuit, lane *lane, start func() error) (answer, *problem, error) {
-	ok, _, wait, last := circuit.allow()
+	ok, wait, last := circuit.allow()
 	if !ok {
 		last.wait, last.paid = wait, false
 		return answer{}, nil, failure(c.m, c.r.Origin, last, 1)

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -155,7 +156,8 @@ func (l *Ledger) acquire(ctx context.Context, key string, first Record) (*Claim,
 
 // dead reports whether a record's owner is gone. Our own record without a flight is one that could not be given back.
 func (l *Ledger) dead(r Record, since time.Time) bool {
-	return r.Owner == l.owner || l.cfg.SoleOwner || time.Since(since) >= l.cfg.Stale
+	foreign := !strings.HasPrefix(r.Owner, l.cfg.Process+"/")
+	return r.Owner == l.owner || l.cfg.SoleOwner && foreign || time.Since(since) >= l.cfg.Stale
 }
 
 // set writes a record by compare-and-set. A write whose answer got lost and that shows as a conflict is found again by

@@ -24,7 +24,8 @@ type Config struct {
 	Stale     time.Duration // without a new revision until a takeover: 20 s
 	Poll      time.Duration // between looks at someone else's record: 200 ms
 	Write     time.Duration // limit of one write: 10 s
-	SoleOwner bool          // the holder of the data folder's lock: whatever is not ours was left by a dead process
+	SoleOwner bool          // the holder of the data folder's lock: what is not this process's was left by a dead one
+	Process   string        // names this process in records; empty: a random name, the same for all its ledgers
 }
 
 func (c Config) withDefaults() Config {
@@ -45,7 +46,7 @@ type Ledger struct {
 	bucket kv.Bucket
 	blobs  store.Blobs
 	cfg    Config
-	owner  string
+	owner  string // of this ledger; begins with the process's name
 
 	mu      sync.Mutex
 	flights map[string]*flight
@@ -58,11 +59,17 @@ func New(bucket jetstream.KeyValue, blobs store.Blobs, cfg Config) *Ledger {
 	if blobs == nil {
 		blobs = newMemoryBlobs()
 	}
+	if cfg.Process == "" {
+		cfg.Process = processName()
+	}
 	return &Ledger{
 		bucket: kv.Of(bucket), blobs: blobs, cfg: cfg.withDefaults(),
-		owner: newOwner(), flights: map[string]*flight{}, watched: map[string]watch{},
+		owner: cfg.Process + "/" + newOwner(), flights: map[string]*flight{}, watched: map[string]watch{},
 	}
 }
+
+// processName is fixed once: several ledgers of a process must know each other's records as alive.
+var processName = sync.OnceValue(newOwner)
 
 func newOwner() string {
 	var b [8]byte

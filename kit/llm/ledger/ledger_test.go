@@ -300,3 +300,34 @@ func TestSummarize_sums_by_idea_stage_and_model(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
+
+func TestLedger_a_sole_owner_knows_its_process_other_ledgers(t *testing.T) {
+	sole := fast
+	sole.SoleOwner = true
+	kv, blobs := bucket(t), kittest.Blobs(t)
+	a, b := ledger.New(kv, blobs, sole), ledger.New(kv, blobs, sole)
+	release, begun := make(chan struct{}), make(chan struct{})
+	var n atomic.Int64
+	first := make(chan error, 1)
+	go func() {
+		_, err := a.Do(t.Context(), origin("plan"), ledger.Literature, "sha256:1", func(context.Context) ([]byte, error) {
+			n.Add(1)
+			close(begun)
+			<-release
+			return []byte("from a"), nil
+		})
+		first <- err
+	}()
+	<-begun
+	key := ledger.Key(origin("plan"), ledger.Literature, "sha256:1")
+	if _, found, gone, err := b.Gone(t.Context(), key); err != nil || !found || gone {
+		t.Errorf("found %v, gone %v, %v", found, gone, err)
+	}
+	close(release)
+	if got, err := b.Do(t.Context(), origin("plan"), ledger.Literature, "sha256:1", say("from b", &n)); err != nil || string(got) != "from a" || n.Load() != 1 {
+		t.Errorf("got %q, %v after %d calls", got, err, n.Load())
+	}
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+}

@@ -42,6 +42,9 @@ func Export(ctx context.Context, blobs store.Blobs, entries []ledger.Entry, o Op
 		l := Line{Idea: n.idea, Step: n.step, Call: n.call, Kind: n.kind, Digest: e.Digest, Finish: e.Finish, Usage: e.Usage}
 		if n.kind == "model" {
 			l.Model = e.Model
+			if e.FromRecord && e.Served != "" {
+				l.Model = e.Served // a replay of a replay keeps the model's name
+			}
 			if cost := e.Cost + e.WouldCost; cost > 0 {
 				l.CostUSD = dollars(cost)
 			}
