@@ -111,11 +111,17 @@ func (e *Error) WithField(field, description string) *Error {
 	return e
 }
 
-// As finds the fault in an error's chain.
+// As finds the fault in an error's chain. A kind that stands alone becomes a fault without a reason.
 func As(err error) (*Error, bool) {
 	var e *Error
-	ok := errors.As(err, &e)
-	return e, ok
+	if errors.As(err, &e) {
+		return e, e != nil
+	}
+	var k Kind
+	if errors.As(err, &k) {
+		return &Error{Kind: k, Message: k.Error()}, true
+	}
+	return nil, false
 }
 
 // KindOf gives an error's kind; Internal for a foreign one.

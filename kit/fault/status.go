@@ -33,7 +33,7 @@ func ToStatus(err error) error {
 	if err == nil {
 		return nil
 	}
-	if e, ok := As(err); ok && e != nil {
+	if e, ok := As(err); ok {
 		return e.status().Err()
 	}
 	var end *ended
