@@ -12,7 +12,6 @@ import (
 	"nullius.dev/kit/llm"
 	"nullius.dev/services/writer/internal/check"
 	"nullius.dev/services/writer/internal/compile"
-	"nullius.dev/services/writer/internal/numbers"
 	"nullius.dev/services/writer/internal/tex"
 )
 
@@ -333,7 +332,6 @@ func (w *work) mend(ctx context.Context) (version, error) {
 			return best, err
 		}
 		if best.worse(next) {
-			next.markMended(best)
 			w.mended = append(w.mended, gone(best.findings, next.findings)...)
 			best, idle = next, 0
 			continue
@@ -343,8 +341,6 @@ func (w *work) mend(ctx context.Context) (version, error) {
 	w.parts, w.failed, w.frame = maps.Clone(best.parts), maps.Clone(best.failed), best.frame
 	return best, nil
 }
-
-func (v *version) markMended(version) {}
 
 // gone lists the findings of before that a model mended.
 func gone(before, after []check.Finding) []check.Finding {
@@ -411,5 +407,3 @@ func (w *work) askMend(ctx context.Context, k int, open []check.Finding) (int, e
 	}
 	return w.apply(text, roles, len(roles) == 1), nil
 }
-
-var _ = numbers.Mark

@@ -56,6 +56,16 @@ func (w *work) verification(v version, res Result) verificationJSON {
 		Unexplained: v.built.typed, Comparisons: []struct{}{}, Citations: w.cites, Figures: "not looked at", TraceID: w.in.Record.TraceID, Authorship: Statement,
 		Models: []string{w.in.Settings.Model}, Findings: []findingJSON{},
 		Cost: costJSON{w.usage.Calls, w.usage.Input, w.usage.CacheRead, w.usage.Output, w.usage.CostPico}}
+	for _, list := range []*[]string{&out.Citations.Removed, &out.Citations.Unresolved, &out.Citations.Corrected} {
+		if *list == nil {
+			*list = []string{}
+		}
+	}
+	for _, f := range res.Findings {
+		if f.ID == "B01" && f.MendedBy == "code" {
+			out.Citations.Removed = append(out.Citations.Removed, f.Text)
+		}
+	}
 	if out.Numbers == nil {
 		out.Numbers = []number{}
 	}

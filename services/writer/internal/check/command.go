@@ -190,6 +190,7 @@ func (w *weaver) word(name string, end int) {
 		if textGroups[name] {
 			w.groupMode('t', end)
 		}
+		w.arguments(arity[name])
 	}
 }
 
@@ -410,4 +411,25 @@ func (w *weaver) mathInText(name string, end int) {
 	inner.closeTo(1, true)
 	w.put(`\ensuremath{` + string(inner.out) + "}")
 	w.i = j
+}
+
+// arity is the number of groups that mathematical commands cannot do without.
+var arity = map[string]int{"frac": 2, "tfrac": 2, "dfrac": 2, "binom": 2, "overset": 2, "underset": 2, "stackrel": 2, "sqrt": 1, "hat": 1, "bar": 1, "tilde": 1,
+	"vec": 1, "dot": 1, "ddot": 1, "widehat": 1, "widetilde": 1, "overline": 1, "overbrace": 1, "underbrace": 1, "mathbb": 1, "mathcal": 1, "mathbf": 1,
+	"mathrm": 1, "mathit": 1, "mathsf": 1, "mathtt": 1, "mathfrak": 1, "boldsymbol": 1, "bm": 1, "operatorname": 1, "substack": 1, "pmod": 1}
+
+// arguments makes sure that n groups follow; missing ones are empty.
+func (w *weaver) arguments(n int) {
+	if n <= 0 {
+		return
+	}
+	j := tex.SkipSpace(w.s, w.i)
+	switch rest := w.s[j:]; {
+	case strings.HasPrefix(rest, "{"):
+		w.wants, w.i = n, j
+	case rest == "" || strings.IndexByte("}$&^_%\n", rest[0]) >= 0, strings.HasPrefix(rest, `\end`), strings.HasPrefix(rest, `\)`), strings.HasPrefix(rest, `\]`),
+		strings.HasPrefix(rest, `\\`):
+		w.l.mended("M02", "a command without its arguments got empty ones")
+		w.put(strings.Repeat("{}", n))
+	}
 }

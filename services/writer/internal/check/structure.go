@@ -29,6 +29,7 @@ type frame struct {
 	cells  int
 	most   int
 	lefts  int
+	need   int // groups that the command in front still needs behind this one
 }
 
 type weaver struct {
@@ -39,6 +40,7 @@ type weaver struct {
 	out      []byte
 	stack    []frame
 	pending  byte // mode of the group that comes next
+	wants    int  // groups that the command just written needs
 	sup, sub bool // scripts of the atom that ends at atom
 	atom     int
 }
@@ -136,8 +138,8 @@ func (w *weaver) open() {
 	_, _, ok := tex.Group(w.s, w.i)
 	w.i++
 	w.put("{")
-	w.stack = append(w.stack, frame{kind: 'g', mode: w.pending, loose: !ok, at: len(w.out)})
-	w.pending = 0
+	w.stack = append(w.stack, frame{kind: 'g', mode: w.pending, loose: !ok, at: len(w.out), need: max(0, w.wants-1)})
+	w.pending, w.wants = 0, 0
 }
 
 func (w *weaver) closeGroup() {
@@ -149,6 +151,7 @@ func (w *weaver) closeGroup() {
 			w.stack = w.stack[:k]
 			w.rights(f)
 			w.put("}")
+			w.arguments(f.need)
 			w.scripted(f.script)
 			return
 		case 'e', 'D', 'p':
@@ -167,7 +170,7 @@ func (w *weaver) closeTo(n int, note bool) {
 		w.rights(f)
 		switch f.kind {
 		case 'g':
-			w.put("}")
+			w.put("}" + strings.Repeat("{}", f.need))
 			if note {
 				w.l.mended("E04", "a brace that never closed was closed")
 			}
