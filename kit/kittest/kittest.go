@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 
 	"nullius.dev/kit/app"
@@ -79,13 +80,21 @@ func Serve(t testing.TB, register func(grpc.ServiceRegistrar)) *grpc.ClientConn 
 	return c
 }
 
+// NoLeaks runs a package's tests and fails when goroutines outlive them: func TestMain(m *testing.M) { kittest.NoLeaks(m) }.
+func NoLeaks(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
+
 // Eventually polls until cond gives nil, and fails the test with its last error when that takes longer than d.
 func Eventually(t testing.TB, d time.Duration, cond func() error) {
 	t.Helper()
 	var err error
-	for until := time.Now().Add(d); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
+	for until := time.Now().Add(d); ; time.Sleep(10 * time.Millisecond) {
 		if err = cond(); err == nil {
 			return
+		}
+		if time.Now().After(until) {
+			break
 		}
 	}
 	t.Fatalf("after %v: %v", d, err)

@@ -86,7 +86,11 @@ func start(cfg Config) (*Server, error) {
 		ns.WaitForShutdown()
 		return nil, fault.New(fault.Unavailable, "BUS_UNAVAILABLE", "the embedded NATS server was not ready within 20 s; its data lies in %s", opts.StoreDir)
 	}
-	return &Server{ns: ns, url: ns.ClientURL()}, nil
+	s := &Server{ns: ns}
+	if cfg.Listen != "" {
+		s.url = ns.ClientURL()
+	}
+	return s, nil
 }
 
 // hostPort checks an address and that nobody listens there, since the server itself would only log that.

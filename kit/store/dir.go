@@ -58,13 +58,25 @@ func (s *Dir) Put(ctx context.Context, r io.Reader) (d Digest, size int64, err e
 	if err = errors.Join(tmp.Chmod(0o444), tmp.Sync()); err != nil {
 		return "", 0, diskFault(err)
 	}
-	if err = os.MkdirAll(filepath.Dir(s.path(d)), 0o700); err != nil {
+	if err = s.shard(d); err != nil {
 		return "", 0, diskFault(err)
 	}
 	if err = os.Rename(tmp.Name(), s.path(d)); err != nil {
 		return "", 0, diskFault(err)
 	}
 	return d, size, errors.Join(tmp.Close(), syncDir(filepath.Dir(s.path(d))))
+}
+
+// shard makes the folder of a digest durably, once for each two digits.
+func (s *Dir) shard(d Digest) error {
+	err := os.Mkdir(filepath.Dir(s.path(d)), 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return syncDir(s.root)
 }
 
 func syncDir(path string) error {

@@ -1,0 +1,9 @@
+package bus_test
+
+import (
+	"testing"
+
+	"nullius.dev/kit/kittest"
+)
+
+func TestMain(m *testing.M) { kittest.NoLeaks(m) }
