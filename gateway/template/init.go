@@ -1,0 +1,83 @@
+package template
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"nullius.dev/kit/fault"
+)
+
+// Reasons of this package's faults.
+const (
+	ReasonInvalid = "TEMPLATE_INVALID" // the template has errors; violations list them
+	ReasonExists  = "TEMPLATE_EXISTS"  // Init would write over something
+	ReasonWrite   = "TEMPLATE_WRITE"   // the folder cannot be written
+)
+
+//go:embed all:starter
+var starter embed.FS
+
+// Init writes a starter template that needs only Python's standard library into
+// a folder that is empty or not there yet.
+func Init(dir string) error {
+	source, err := fs.Sub(starter, "starter")
+	if err != nil {
+		return fmt.Errorf("embedded starter: %w", err)
+	}
+	return InitFrom(dir, source)
+}
+
+// InitFrom writes a copy of a template, without its runs, into a folder that is
+// empty or not there yet.
+func InitFrom(dir string, source fs.FS) error {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case err == nil && len(entries) > 0:
+		return fault.New(fault.Exists, ReasonExists, "%s is not empty", dir).WithNext("nullius template check " + dir)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return fault.Wrap(err, fault.Precondition, ReasonWrite, "%s cannot be written", dir)
+	}
+	err = fs.WalkDir(source, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case name != "." && (Ignored(name) || GlobMatch("run_*", name)):
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case d.IsDir():
+			return os.MkdirAll(filepath.Join(dir, filepath.FromSlash(name)), 0o755)
+		}
+		data, err := fs.ReadFile(source, name)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(dir, filepath.FromSlash(name)), data, 0o644)
+	})
+	if err != nil {
+		return fault.Wrap(err, fault.Precondition, ReasonWrite, "%s cannot be written", dir)
+	}
+	return nil
+}
+
+// Refusal turns the findings that refuse a template into one fault with a
+// violation each; nil when there is none. Pass Errors or Blocking.
+func Refusal(name string, findings []Finding) error {
+	if len(findings) == 0 {
+		return nil
+	}
+	message := fmt.Sprintf("template %s: %s", name, findings[0])
+	if n := len(findings) - 1; n > 0 {
+		message += fmt.Sprintf(" (and %d more)", n)
+	}
+	e := fault.New(fault.Invalid, ReasonInvalid, "%s", message).WithNext("nullius template check " + name)
+	for _, f := range findings {
+		e = e.WithField(f.Place(), f.Rule+": "+f.Text())
+	}
+	return e
+}

@@ -1,0 +1,253 @@
+package template
+
+import (
+	"bytes"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// python checks the scripts without running them.
+func (c *checker) python() {
+	c.declaredTimes()
+	sources := map[string]*pySource{}
+	experiment := c.script("experiment.py", "the experiment", false, sources)
+	plot := c.script("plot.py", "the script that draws the figures", true, sources)
+	for _, name := range mapKeys(c.files) {
+		if path.Ext(name) == ".py" && sources[name] == nil && !strings.HasPrefix(name, "run_") && strings.Count(name, "/") <= 2 {
+			if data, ok := c.text(name); ok {
+				c.source(name, data, sources)
+			}
+		}
+	}
+	if experiment != nil {
+		c.arguments(experiment, sources)
+	}
+	if plot != nil {
+		c.figures(plot, sources)
+	}
+	c.practice(sources)
+	c.modules(sources)
+}
+
+func (c *checker) script(name, what string, mayBeBlank bool, sources map[string]*pySource) *pySource {
+	data, ok := c.required(name, what, mayBeBlank)
+	if !ok {
+		return nil
+	}
+	if mayBeBlank && len(bytes.TrimSpace(data)) == 0 {
+		c.t.EmptyPlot = true
+		c.warn(Finding{Rule: "plot.empty", Path: name, Line: 1, Found: "an empty file", Expected: what, Fix: "nothing: it is written during the study"})
+		return nil
+	}
+	return c.source(name, data, sources)
+}
+
+func (c *checker) source(name string, data []byte, sources map[string]*pySource) *pySource {
+	s := scanPython(name, data)
+	sources[name] = s
+	if c.o.ParsePython == nil {
+		return s
+	}
+	line, message, err := c.o.ParsePython(name, data)
+	switch {
+	case err != nil:
+		c.warn(Finding{Rule: "python.unchecked", Path: name, Found: "a parser that did not answer", Expected: "a check of its syntax", Fix: "nullius doctor"})
+	case message != "":
+		c.add(Finding{Rule: "python.syntax", Path: name, Line: line, Found: quote(message), Expected: "Python 3"})
+	}
+	return s
+}
+
+var (
+	addArgument   = regexp.MustCompile(`\badd_argument\s*\(`)
+	requiredTrue  = regexp.MustCompile(`\brequired\s*=\s*True\b`)
+	optionalNargs = regexp.MustCompile(`\bnargs\s*=`)
+	defaultArg    = regexp.MustCompile(`\bdefault\s*=`)
+	outDirAlias   = regexp.MustCompile(`--(out-dir|outdir|output_dir|output-dir|output|out)$`)
+)
+
+// arguments checks that `python experiment.py --out_dir=run_i` can work.
+func (c *checker) arguments(experiment *pySource, sources map[string]*pySource) {
+	read := []*pySource{experiment}
+	for _, imported := range experiment.imports {
+		if s := sources[imported.module+".py"]; s != nil && s != experiment {
+			read = append(read, s)
+		}
+	}
+	found, alias, aliasAt := false, "", pyString{}
+	for _, s := range read {
+		for _, str := range s.strings {
+			found = found || str.text == "--out_dir"
+			if alias == "" && s == experiment && outDirAlias.MatchString(str.text) {
+				alias, aliasAt = str.text, str
+			}
+		}
+		c.otherArguments(s)
+	}
+	if found {
+		return
+	}
+	f := Finding{Rule: "experiment.out-dir", Path: experiment.name, Line: 1, Found: "no --out_dir",
+		Expected: "the argument --out_dir, the folder for the results", Fix: `parser.add_argument("--out_dir", default="run_0")`}
+	if alias != "" {
+		f.Found = quote(alias)
+		f = at(f, experiment.data, aliasAt.offset)
+	}
+	c.add(f)
+}
+
+// otherArguments refuses arguments that the command line does not give.
+func (c *checker) otherArguments(s *pySource) {
+	for _, m := range addArgument.FindAllIndex(s.masked, -1) {
+		end := closing(s.masked, m[1])
+		call := s.masked[m[1]:end]
+		var names []string
+		for _, str := range s.strings {
+			// Names come first; strings after a keyword are help and choices.
+			if str.offset >= m[1] && str.offset < end && !bytes.Contains(s.masked[m[1]:str.offset], []byte("=")) {
+				names = append(names, str.text)
+			}
+		}
+		if len(names) == 0 || slices.Contains(names, "--out_dir") {
+			continue
+		}
+		positional := !strings.HasPrefix(names[0], "-")
+		if requiredTrue.Match(call) || positional && !optionalNargs.Match(call) && !defaultArg.Match(call) {
+			c.add(at(Finding{Rule: "experiment.required-argument", Path: s.name, Found: "the required argument " + quote(names[0]),
+				Expected: "no required argument but --out_dir", Fix: "a default"}, s.data, m[0]))
+		}
+	}
+}
+
+// closing returns the offset of the bracket that closes a call, or the end.
+func closing(masked []byte, from int) int {
+	depth := 1
+	for i := from; i < len(masked); i++ {
+		switch masked[i] {
+		case '(', '[', '{':
+			depth++
+		case ')', ']', '}':
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return len(masked)
+}
+
+var figureCall = regexp.MustCompile(`\b(savefig|imsave|write_image|save)\s*\(`)
+
+func (c *checker) figures(plot *pySource, sources map[string]*pySource) {
+	draws := figureCall.Match(plot.masked)
+	for _, imported := range plot.imports {
+		if s := sources[imported.module+".py"]; s != nil {
+			draws = draws || figureCall.Match(s.masked)
+		}
+	}
+	for _, s := range plot.strings {
+		draws = draws || strings.HasSuffix(s.text, ".png") || strings.HasSuffix(s.text, ".pdf")
+	}
+	if !draws {
+		c.warn(Finding{Rule: "plot.no-figure", Path: plot.name, Line: 1, Found: "no figure that is saved", Expected: "PNG or PDF files in the template's root"})
+	}
+}
+
+var (
+	bareCUDA   = regexp.MustCompile(`\.cuda\s*\(`)
+	guarded    = regexp.MustCompile(`is_available\s*\(`)
+	pickling   = regexp.MustCompile(`\b(pickle\.(dump|load)s?|torch\.save|joblib\.dump)\s*\(`)
+	oneSeed    = regexp.MustCompile(`(?m)\b(num_seeds|n_seeds|NUM_SEEDS|N_SEEDS|SEEDS|seeds)\s*=\s*(1\s*$|range\(\s*1\s*\)|\[\s*[0-9]+\s*\])`)
+	seedWord   = regexp.MustCompile(`(?i)seed`)
+	heldOut    = regexp.MustCompile(`(?i)(test|valid|val_|_val|held|holdout|optim|oracle|regret|floor|ground_truth)`)
+	figureOnly = regexp.MustCompile(`(^|/)plot[^/]*\.py$`)
+)
+
+// practice warns of habits that make numbers hard to trust.
+func (c *checker) practice(sources map[string]*pySource) {
+	seeds, splits, experiments := false, false, 0
+	for _, name := range mapKeys(sources) {
+		s := sources[name]
+		if figureOnly.MatchString(name) {
+			continue
+		}
+		experiments++
+		seeds = seeds || seedWord.Match(s.data)
+		splits = splits || heldOut.Match(s.data)
+		if m := bareCUDA.FindIndex(s.masked); m != nil && !guarded.Match(s.masked) {
+			c.warn(at(Finding{Rule: "python.cuda", Path: name, Found: ".cuda() without a guard", Expected: "a run on the CPU where there is no GPU",
+				Fix: `device = "cuda" if torch.cuda.is_available() else "cpu"`}, s.data, m[0]))
+		}
+		if m := pickling.FindIndex(s.masked); m != nil {
+			c.warn(at(Finding{Rule: "python.pickle", Path: name, Found: quote(string(s.masked[m[0] : m[1]-1])), Expected: "results as JSON: pickles run code when they are read"}, s.data, m[0]))
+		}
+		if m := oneSeed.FindIndex(s.masked); m != nil {
+			c.warn(at(Finding{Rule: "experiment.one-seed", Path: name, Found: "one seed", Expected: "at least three, so that there is a standard error"}, s.data, m[0]))
+		}
+	}
+	if experiments == 0 {
+		return
+	}
+	if !seeds {
+		c.warn(Finding{Rule: "experiment.one-seed", Path: "experiment.py", Found: "no seed", Expected: "at least three seeds, so that there is a standard error"})
+	}
+	if !splits {
+		c.warn(Finding{Rule: "experiment.held-out", Path: "experiment.py", Found: "no held-out metric", Expected: "a metric on data that training never saw"})
+	}
+}
+
+// modules lists what must be importable: as declared, else as found in imports.
+func (c *checker) modules(sources map[string]*pySource) {
+	places := map[string]Finding{}
+	for _, name := range mapKeys(sources) {
+		s := sources[name]
+		for _, imported := range s.imports {
+			if !c.local(imported.module, name) && !standardModule(imported.module) {
+				if _, ok := places[imported.module]; !ok {
+					places[imported.module] = at(Finding{Path: name}, s.data, imported.offset)
+				}
+			}
+		}
+	}
+	if c.t.Python.Declared {
+		for _, module := range mapKeys(places) {
+			if !slices.ContainsFunc(c.t.Python.Modules, func(m string) bool { return topModule(m) == module }) {
+				f := places[module]
+				f.Rule, f.Found, f.Expected = "python.undeclared", "an import of "+quote(module), "every module under python.modules"
+				c.warn(f)
+			}
+		}
+	} else {
+		c.t.Python.Modules = mapKeys(places)
+	}
+	if c.o.MissingModules == nil || len(c.t.Python.Modules) == 0 {
+		return
+	}
+	missing, err := c.o.MissingModules(c.t.Python.Modules)
+	if err != nil {
+		c.warn(Finding{Rule: "python.unchecked", Path: "experiment.py", Found: "an interpreter that did not answer", Expected: "a check of its modules", Fix: "nullius doctor"})
+		return
+	}
+	for _, module := range missing {
+		f := Finding{Rule: "python.module", BlocksStart: true, Path: "experiment.py"}
+		if place, ok := places[topModule(module)]; ok {
+			f.Path, f.Line, f.Column = place.Path, place.Line, place.Column
+		}
+		f.Found, f.Expected, f.Fix = "a module that cannot be imported here: "+quote(module), "every module the template imports", installHint(module)
+		c.warn(f)
+	}
+}
+
+// local tells whether a module lies in the template, at its root or beside the importer.
+func (c *checker) local(module, importer string) bool {
+	for _, dir := range []string{".", path.Dir(importer)} {
+		p := path.Join(dir, module)
+		if c.has(p+".py") || c.dirs[p] {
+			return true
+		}
+	}
+	return false
+}
+
+func topModule(m string) string { top, _, _ := strings.Cut(m, "."); return top }

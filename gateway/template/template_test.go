@@ -1,0 +1,237 @@
+package template_test
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"nullius.dev/gateway/template"
+	"nullius.dev/kit/fault"
+)
+
+// good is a small template with every part; the broken ones are edits of it.
+func good() map[string]string {
+	return map[string]string{
+		"experiment.py": `"""A small experiment."""
+import argparse
+import json
+import os
+import random
+
+import evaluate
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--out_dir", default="run_0")
+parser.add_argument("--rate", type=float, default=0.1, help="a (harmless) option")
+args = parser.parse_args()
+seeds = range(3)
+`,
+		"evaluate.py": "# the test split lives here\n",
+		"plot.py":     "import matplotlib.pyplot as plt\nplt.savefig(\"test_error.png\")\n",
+		"prompt.json": `{
+  "system": "You are careful.",
+  "task_description": "Find out."
+}
+`,
+		"seed_ideas.json": `[
+  {
+    "Name": "one_idea",
+    "Title": "One idea",
+    "Experiment": "Try it.",
+    "Interestingness": 5,
+    "Feasibility": 6,
+    "Novelty": 7
+  }
+]
+`,
+		"template.yaml": `title: A small template
+sizes:
+  smoke: {seconds: 1, memory: 64MiB}
+  lite: {seconds: 2}
+pool: cpu
+time_limit: 10m
+python: {min: "3.9", modules: [matplotlib]}
+primary: {dataset: d, metric: test_error, direction: minimize}
+metrics: {test_error: minimize, gap: none}
+editable: [experiment.py, plot.py]
+protected: [evaluate.py]
+env: {MY_FLAG: "1"}
+`,
+		"latex/template.tex": "\\documentclass{article}\n\\begin{document}\n\\end{document}\n",
+		"run_0/final_info.json": `{
+  "d": {"means": {"test_error": 0.5, "gap": 0.1}, "stderrs": {"test_error": 0.01, "gap": 0.2}}
+}
+`,
+	}
+}
+
+func tree(files map[string]string) fstest.MapFS {
+	m := fstest.MapFS{}
+	for name, content := range files {
+		m[name] = &fstest.MapFile{Data: []byte(content), Mode: 0o644}
+	}
+	return m
+}
+
+// parse stands for the sandboxed parser: it refuses one line.
+func parse(_ string, src []byte) (int, string, error) {
+	for i, line := range strings.Split(string(src), "\n") {
+		if strings.HasPrefix(line, "def broken(") {
+			return i + 1, "'(' was never closed", nil
+		}
+	}
+	return 0, "", nil
+}
+
+func load(fsys fs.FS) (*template.Template, []template.Finding) {
+	return template.Load(fsys, template.Options{Name: "small", ParsePython: parse})
+}
+
+func TestLoad_reads_everything_a_template_says(t *testing.T) {
+	got, findings := load(tree(good()))
+	if len(findings) > 0 {
+		t.Fatalf("findings on a good template: %v", findings)
+	}
+	checks := map[string]bool{
+		"title":       got.Title == "A small template" && got.Name == "small" && !got.Foreign,
+		"sizes":       got.Sizes["smoke"].MemoryBytes == 64<<20 && got.SmokeSeconds() == 1 && got.DefaultSize() == "lite",
+		"pool, limit": got.Pool == "cpu" && got.PoolFor("lite") == "cpu" && got.TimeLimit == 10*time.Minute,
+		"python":      got.Python.Declared && slices.Equal(got.Python.Modules, []string{"matplotlib"}) && got.Python.Min == "3.9",
+		"primary":     got.Primary != nil && *got.Primary == template.Primary{Dataset: "d", Metric: "test_error", Direction: template.Minimize},
+		"directions":  got.DirectionOf("gap") == template.NoDirection && got.DirectionOf("test_error") == template.Minimize,
+		"globs":       slices.Equal(got.Protected, []string{"evaluate.py"}) && slices.Equal(got.Editable, []string{"experiment.py", "plot.py"}),
+		"environment": got.Environment("smoke")["MY_FLAG"] == "1" && got.Environment("smoke")["NULLIUS_SIZE"] == "smoke" && got.Environment("")["OMP_NUM_THREADS"] == "1",
+		"ideas":       len(got.Ideas) == 1 && got.Ideas[0].Name == "one_idea" && got.Ideas[0].Novelty == 7,
+		"prompt":      got.Prompt.System == "You are careful." && got.Prompt.Task == "Find out.",
+		"parts":       got.HasBaseline && got.HasLatex && !got.EmptyPlot && len(got.Writable) == 0 && got.Files == 8,
+	}
+	for what, ok := range checks {
+		if !ok {
+			t.Errorf("%s: wrong in %+v", what, got)
+		}
+	}
+}
+
+func TestLoad_takes_the_templates_of_others_with_defaults(t *testing.T) {
+	files := good()
+	for _, ours := range []string{"template.yaml", "latex/template.tex", "evaluate.py"} {
+		delete(files, ours)
+	}
+	files["plot.py"] = "\n"
+	files["experiment.py"] = strings.ReplaceAll(files["experiment.py"], "import evaluate\n", "import numpy as np, scipy.stats\nfrom torch import nn  # import nothing\n")
+	files["prompt.json"] = `{"system": "s", "task_description": "t", "extra": 1}`
+	files["seed_ideas.json"] = strings.ReplaceAll(files["seed_ideas.json"], "one_idea", "My Idea")
+	files["run_0/final_info.json"] = `{"d": {"means": 0.5, "stds": 0.1}, "e": {"means": {"x_mean": NaN}, "solution": [[1, 2], "a"]}}`
+	got, findings := load(tree(files))
+	if got == nil {
+		t.Fatalf("refused: %v", findings)
+	}
+	if !got.Foreign || got.Sizes != nil || got.DefaultSize() != "" || got.Primary != nil || got.TimeLimit != 2*time.Hour ||
+		!slices.Equal(got.Writable, []string{"."}) || !got.EmptyPlot || got.HasLatex || !got.HasBaseline || got.Ideas[0].Name != "my_idea" {
+		t.Errorf("defaults are wrong: %+v", got)
+	}
+	if want := []string{"numpy", "scipy", "torch"}; !slices.Equal(got.Python.Modules, want) {
+		t.Errorf("modules found by reading imports: %v, want %v", got.Python.Modules, want)
+	}
+	if _, ok := got.Environment("lite")["NULLIUS_SIZE"]; !ok {
+		t.Error("an explicit size is passed on")
+	}
+	for _, rule := range []string{"prompt.unknown-key", "seed-idea.name", "plot.empty", "latex.missing"} {
+		if !slices.ContainsFunc(findings, func(f template.Finding) bool { return f.Rule == rule && f.Severity == template.Warning }) {
+			t.Errorf("no warning %s in %v", rule, findings)
+		}
+	}
+}
+
+func TestLoad_names_missing_modules_with_the_package(t *testing.T) {
+	_, findings := template.Load(tree(good()), template.Options{Name: "small",
+		MissingModules: func(modules []string) ([]string, error) { return modules, nil }})
+	blocking := template.Blocking(findings)
+	if len(blocking) != 1 || blocking[0].Rule != "python.module" || blocking[0].Place() != "plot.py:1:8" || !strings.Contains(blocking[0].Fix, "python3-matplotlib") {
+		t.Fatalf("blocking findings: %v", blocking)
+	}
+}
+
+func TestLoad_bounds_files_and_bytes(t *testing.T) {
+	limits := template.Limits{Files: 8, FileBytes: 2000, TotalBytes: 3000}
+	at := func(extra map[string]string) []string {
+		files := good()
+		maps.Copy(files, extra)
+		_, findings := template.Load(tree(files), template.Options{Limits: limits})
+		var rules []string
+		for _, f := range template.Errors(findings) {
+			rules = append(rules, f.Rule)
+		}
+		return rules
+	}
+	size := 0
+	for _, content := range good() {
+		size += len(content)
+	}
+	limits.TotalBytes = int64(size)
+	if got := at(nil); len(got) > 0 {
+		t.Errorf("at the bounds: %v", got)
+	}
+	if got := at(map[string]string{"z_more": "x"}); !slices.Contains(got, "files.count") || !slices.Contains(got, "files.total") {
+		t.Errorf("one above: %v", got)
+	}
+	if got := at(map[string]string{"latex/big.txt": strings.Repeat("x", 2001)}); !slices.Contains(got, "file.size") {
+		t.Errorf("a file one byte too large: %v", got)
+	}
+}
+
+func TestInit_writes_a_template_that_passes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new", "mine")
+	if err := template.Init(dir); err != nil {
+		t.Fatal(err)
+	}
+	got, findings := template.Load(os.DirFS(dir), template.Options{Name: "mine"})
+	if got == nil || len(findings) > 0 {
+		t.Fatalf("the starter has findings: %v", findings)
+	}
+	err := template.Init(dir)
+	if fault.KindOf(err) != fault.Exists || fault.NextOf(err) == "" {
+		t.Fatalf("a second init: %v", err)
+	}
+}
+
+func TestRefusal_lists_every_error_as_a_violation(t *testing.T) {
+	files := good()
+	delete(files, "prompt.json")
+	delete(files, "plot.py")
+	_, findings := load(tree(files))
+	err := template.Refusal("small", template.Errors(findings))
+	e, ok := fault.As(err)
+	if !ok || e.Reason != template.ReasonInvalid || e.Kind != fault.Invalid || len(e.Violations) != 2 || e.Next == "" {
+		t.Fatalf("refusal: %+v", err)
+	}
+	if template.Refusal("small", nil) != nil {
+		t.Error("no findings, yet a refusal")
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	for name, content := range good() {
+		f.Add(name, content)
+	}
+	f.Fuzz(func(_ *testing.T, name, content string) {
+		if !fs.ValidPath(name) || name == "." {
+			return
+		}
+		files := good()
+		files[name] = content
+		_, findings := load(tree(files))
+		for _, finding := range findings {
+			if s := finding.String(); strings.ContainsAny(s, "\n\x00") {
+				panic(fmt.Sprintf("a finding of two lines: %q", s))
+			}
+		}
+	})
+}
