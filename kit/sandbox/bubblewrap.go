@@ -57,6 +57,9 @@ func arguments(s Spec, binds []Bind, l Limits) []string {
 		}
 		a = append(a, how, b.Source, b.Target)
 	}
+	for _, d := range s.Devices {
+		a = append(a, "--dev-bind-try", d, d)
+	}
 	if p := s.Python; p != nil {
 		a = append(a, "--symlink", p.Path, BinDir+"/python", "--symlink", p.Path, BinDir+"/python3")
 	}

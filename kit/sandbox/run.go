@@ -99,7 +99,7 @@ func (w *watch) follow(ctx context.Context) error {
 	defer look.Stop()
 	disk := time.NewTicker(diskEvery)
 	defer disk.Stop()
-	reports, child, done := w.l.reports, w.l.child, ctx.Done()
+	reports, child, done, kill := w.l.reports, w.l.child, ctx.Done(), w.spec.Kill
 	for {
 		select {
 		case pid, ok := <-child:
@@ -117,6 +117,9 @@ func (w *watch) follow(ctx context.Context) error {
 		case <-done:
 			done = nil
 			w.stop(Cancelled, grace)
+		case <-kill:
+			kill = nil
+			w.abort(Cancelled)
 		case <-wall.C:
 			if !w.running {
 				w.broken = "the helper did not start within " + startLimit.String()

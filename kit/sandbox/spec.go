@@ -49,16 +49,19 @@ type Limits struct {
 
 // Spec is one run.
 type Spec struct {
-	Argv   []string // no shell; the first is looked up in PATH of Env
-	Env    []string // exactly the program's environment, NAME=value
-	Dir    string   // working folder inside
-	Binds  []Bind
-	TeX    bool    // adds what a TeX installation keeps outside /usr
-	Python *Python // what python and python3 are inside; nil: the system's
-	Limits Limits
-	Stdout io.Writer
-	Stderr io.Writer
-	Grace  time.Duration // between SIGTERM and SIGKILL; zero: the default
+	Argv    []string // no shell; the first is looked up in PATH of Env
+	Env     []string // exactly the program's environment, NAME=value
+	Dir     string   // working folder inside
+	Binds   []Bind
+	TeX     bool    // adds what a TeX installation keeps outside /usr
+	Python  *Python // what python and python3 are inside; nil: the system's
+	Limits  Limits
+	Stdout  io.Writer
+	Stderr  io.Writer
+	Grace   time.Duration // between SIGTERM and SIGKILL; zero: the default
+	Devices []string      // device nodes of the host, such as those of a GPU
+	// Kill, when closed, ends the run at once, as a cancel without grace.
+	Kill <-chan struct{}
 	// OnStart is called once, with the host's id of the sandbox's first process.
 	OnStart func(pid int)
 }

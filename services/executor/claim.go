@@ -1,0 +1,158 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"nullius.dev/kit/bus"
+	"nullius.dev/kit/fault"
+	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
+)
+
+const maxInfra = 5
+
+// maxLosses bounds attempts lost for any reason.
+func (c Config) maxLosses() int {
+	if c.SoleOwner {
+		return 50
+	}
+	return 5
+}
+
+// poisonLimit is 2, or generous for a sole owner: a person stops and starts it.
+func (n *node) poisonLimit() int { return n.s.cfg.Poison }
+
+// handle decides what to do with a delivered message. It owns the held slot.
+func (n *node) handle(ctx context.Context, msg jetstream.Msg, held *slot) {
+	set := []*slot{held}
+	defer func() { // set may have grown or, where it was given back, be empty
+		if len(set) > 0 {
+			n.slots.release(set)
+			if err := n.announce(ctx); err != nil {
+				n.s.log.DebugContext(ctx, "announce node", "error", err)
+			}
+		}
+	}()
+	id := string(msg.Data())
+	log := n.s.log.With("job_id", id)
+	r, err := n.s.jobs.get(ctx, id)
+	if errors.Is(err, fault.NotFound) {
+		log.WarnContext(ctx, "message without a job")
+		_ = msg.TermWithReason("no such job")
+		return
+	}
+	if err != nil {
+		log.WarnContext(ctx, "read job", "error", err)
+		_ = msg.NakWithDelay(2 * time.Second)
+		return
+	}
+	switch verdict, delay := n.judge(ctx, r); verdict {
+	case verdictDone:
+		n.acknowledge(ctx, msg)
+		return
+	case verdictLater:
+		_ = msg.NakWithDelay(delay)
+		return
+	}
+	more, ok, ever := n.slots.more(held, r.GetJob().GetGpu())
+	set = more
+	if !ok {
+		delay := 2 * time.Second
+		if !ever {
+			delay = n.s.cfg.BusyDelay
+		}
+		_ = msg.NakWithDelay(delay)
+		return
+	}
+	// The node says that it has the job before it claims it, so that nobody
+	// who sees the claim takes it for a dead one.
+	n.slots.assign(set, id)
+	if err := n.announce(ctx); err != nil {
+		_ = msg.NakWithDelay(2 * time.Second)
+		return
+	}
+	if err := n.claim(ctx, r); err != nil {
+		log.InfoContext(ctx, "claim", "error", err)
+		_ = msg.NakWithDelay(time.Duration(100+rand.IntN(400)) * time.Millisecond)
+		return
+	}
+	n.attempt(bus.Extract(ctx, msg.Headers()), msg, r, set)
+}
+
+type verdict int
+
+const (
+	verdictRun verdict = iota
+	verdictDone
+	verdictLater
+)
+
+// judge looks at a job's record: it may have ended, be run elsewhere, have
+// been lost, or be beyond hope.
+func (n *node) judge(ctx context.Context, r *record) (verdict, time.Duration) {
+	id := r.GetJob().GetJobId()
+	if r.ended() {
+		return verdictDone, 0
+	}
+	if r.Instance != "" {
+		held, err := n.held(ctx, r)
+		if err != nil {
+			return verdictLater, 2 * time.Second
+		}
+		if held {
+			return verdictLater, n.s.cfg.BusyDelay + rand.N(n.s.cfg.BusyDelay/4+1)
+		}
+		r.lose(endLost, poisonWithin, time.Now())
+	}
+	switch {
+	case r.GetCancelRequested():
+		r.end(executorv1.EndReason_CANCELLED, "cancelled before it ran")
+	case r.Poison >= n.poisonLimit():
+		r.end(executorv1.EndReason_DEAD, fmt.Sprintf("the executor was lost %d times soon after the program began", r.Poison))
+	case r.Losses >= n.s.cfg.maxLosses():
+		r.end(executorv1.EndReason_DEAD, fmt.Sprintf("%d attempts were lost with their executors", r.Losses))
+	case r.Infra >= maxInfra:
+		r.end(executorv1.EndReason_DEAD, fmt.Sprintf("%d attempts ended by trouble of the nodes", r.Infra))
+	default:
+		return verdictRun, 0
+	}
+	if err := n.s.jobs.put(ctx, r); err != nil {
+		return verdictLater, time.Second
+	}
+	if r.GetResult().GetEndReason() == executorv1.EndReason_DEAD {
+		n.s.jobs.bury(ctx, r)
+	}
+	n.s.log.InfoContext(ctx, "job ended without running", "job_id", id, "reason", r.GetResult().GetEndReason().String())
+	return verdictDone, 0
+}
+
+func (n *node) held(ctx context.Context, r *record) (bool, error) {
+	if r.Instance == n.instance {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.running[r.GetJob().GetJobId()] != nil, nil
+	}
+	return n.s.jobs.holds(ctx, r.Instance, r.GetJob().GetJobId())
+}
+
+// claim makes the job this node's, if nobody was faster.
+func (n *node) claim(ctx context.Context, r *record) error {
+	r.Attempt++
+	r.State, r.Node, r.Instance, r.Began, r.WaitingFor = executorv1.State_CLAIMED, n.s.name, n.instance, time.Time{}, ""
+	return n.s.jobs.put(ctx, r)
+}
+
+// acknowledge deletes the message and waits for the broker to say so; a lost
+// one only leads to a delivery that finds the end.
+func (n *node) acknowledge(ctx context.Context, msg jetstream.Msg) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := msg.DoubleAck(ctx); err != nil {
+		n.s.log.DebugContext(ctx, "acknowledge", "error", err)
+	}
+}

@@ -1,0 +1,41 @@
+// Command executor runs jobs of a Nullius broker on this machine.
+package main
+
+import (
+	"path/filepath"
+
+	"nullius.dev/kit/app"
+	"nullius.dev/kit/app/process"
+	"nullius.dev/kit/sandbox"
+	"nullius.dev/services/executor"
+)
+
+// config is the executor's with what every service has.
+type config struct {
+	process.Common  `yaml:",inline"`
+	executor.Config `yaml:",inline"`
+}
+
+// Validate checks the executor's part.
+func (c config) Validate() error { return c.Config.Validate() }
+
+func main() {
+	sandbox.Main()
+	defaults := config{Common: process.DefaultCommon(), Config: executor.DefaultConfig()}
+	process.Main("executor", defaults, func(c *config) *process.Common { return &c.Common }, attach)
+}
+
+func attach(h *app.Host, p process.Process, cfg config) error {
+	if cfg.State == "" {
+		cfg.State = filepath.Join(p.DataDir, "executor")
+	}
+	shared := executor.Shared{Bus: p.Bus, Blobs: p.Blobs}
+	box, err := sandbox.New(h.Context(), sandbox.DefaultConfig(), h.Log())
+	if err != nil {
+		h.Log().ErrorContext(h.Context(), "this node takes no jobs", "error", err)
+		shared.Refusal = err
+	} else {
+		shared.Sandbox = box
+	}
+	return executor.Attach(h, p.Net, cfg.Config, shared)
+}

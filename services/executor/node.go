@@ -1,0 +1,320 @@
+package executor
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"nullius.dev/kit/fault"
+	"nullius.dev/kit/sandbox"
+	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
+)
+
+var (
+	errCancelled = errors.New("cancelled")
+	errDrain     = errors.New("the node stops")
+	errLeaseLost = errors.New("another attempt has taken over")
+)
+
+// node runs jobs on this machine.
+type node struct {
+	s        *Service
+	instance string
+	state    *stateDir
+	slots    *slots
+	pools    map[string]string // pool: kind of its slots
+	gpuNote  string
+	memory   uint64 // of one slot
+	total    uint64
+	started  time.Time
+
+	mu       sync.Mutex
+	draining bool
+	lowDisk  bool
+	running  map[string]*attempt
+	tell     sync.Mutex // heartbeats in order
+	pythons  pythons
+}
+
+// Run runs this machine's node until ctx ends, then drains it.
+func (s *Service) Run(ctx context.Context) error {
+	n, err := s.newNode(ctx)
+	if err != nil {
+		return err
+	}
+	defer n.state.close()
+	if err := n.recover(ctx); err != nil {
+		return err
+	}
+	// Attempts outlive the order to stop: draining lets them end.
+	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	var group errgroup.Group
+	beat, quiet := context.WithCancel(work)
+	group.Go(func() error { n.heartbeats(beat); return nil })
+	if err := n.announce(ctx); err != nil {
+		s.log.WarnContext(ctx, "announce node", "error", err)
+	}
+	var fetchers errgroup.Group
+	if s.d.Sandbox != nil {
+		for pool, kind := range n.pools {
+			fetchers.Go(func() error { n.fetchLoop(ctx, work, pool, kind); return nil })
+		}
+	}
+	<-ctx.Done()
+	n.drain(work, stop, &fetchers)
+	quiet()
+	_ = group.Wait()
+	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	_ = s.jobs.nodes.Delete(bye, n.instance)
+	return nil
+}
+
+// drain lets attempts end and stops those that take too long.
+func (n *node) drain(work context.Context, stop context.CancelCauseFunc, fetchers *errgroup.Group) {
+	n.mu.Lock()
+	n.draining = true
+	left := len(n.running)
+	n.mu.Unlock()
+	n.s.log.InfoContext(work, "draining", "jobs", left, "timeout", n.s.cfg.DrainTimeout.String())
+	if err := n.announce(work); err != nil {
+		n.s.log.DebugContext(work, "announce node", "error", err)
+	}
+	late := time.AfterFunc(n.s.cfg.DrainTimeout, func() { stop(errDrain) })
+	defer late.Stop()
+	_ = fetchers.Wait() // each waits for its attempts
+}
+
+func (s *Service) newNode(ctx context.Context) (*node, error) {
+	var id [12]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return nil, err
+	}
+	st, err := openState(s.cfg.State)
+	if err != nil {
+		return nil, err
+	}
+	cpus := s.cfg.Slots
+	if cpus == 0 {
+		cpus = max(1, runtime.NumCPU())
+	}
+	devices, note := s.d.GPUs.Devices(ctx)
+	if note != "" {
+		s.log.InfoContext(ctx, "gpu slots", "found", len(devices), "note", note)
+	}
+	n := &node{
+		s: s, instance: hex.EncodeToString(id[:]), state: st, slots: newSlots(cpus, devices), gpuNote: note,
+		pools: map[string]string{}, total: hostMemory(), started: time.Now(), running: map[string]*attempt{},
+	}
+	n.memory = n.total / uint64(cpus)
+	for _, p := range s.cfg.Pools {
+		n.pools[p] = "cpu"
+	}
+	if len(devices) > 0 {
+		n.pools["gpu"] = "gpu"
+	}
+	n.pythons.known = map[string]*sandbox.Python{}
+	return n, nil
+}
+
+// fetchLoop reserves a slot, then fetches one message, and so on.
+func (n *node) fetchLoop(ctx, work context.Context, pool, kind string) {
+	var attempts errgroup.Group
+	defer func() { _ = attempts.Wait() }()
+	consumer, err := n.openConsumer(ctx, pool)
+	if err != nil {
+		return // ctx ended
+	}
+	for ctx.Err() == nil {
+		if !n.roomOnDisk(ctx) {
+			continue
+		}
+		held, err := n.slots.take(ctx, kind)
+		if err != nil {
+			return
+		}
+		msg := n.fetch(ctx, consumer)
+		if msg == nil {
+			n.slots.release([]*slot{held})
+			continue
+		}
+		attempts.Go(func() error { n.handle(work, msg, held); return nil })
+	}
+}
+
+func (n *node) openConsumer(ctx context.Context, pool string) (jetstream.Consumer, error) {
+	for {
+		c, err := n.s.jobs.consumer(ctx, pool)
+		if err == nil {
+			return c, nil
+		}
+		n.s.log.WarnContext(ctx, "open consumer", "pool", pool, "error", err)
+		if !pause(ctx, time.Second) {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// fetch waits for one message; nil: none came, or the node stops.
+func (n *node) fetch(ctx context.Context, c jetstream.Consumer) jetstream.Msg {
+	wait, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	batch, err := c.Fetch(1, jetstream.FetchContext(wait))
+	if err != nil {
+		pause(ctx, 500*time.Millisecond)
+		return nil
+	}
+	var msg jetstream.Msg
+	for m := range batch.Messages() {
+		msg = m
+	}
+	if msg == nil {
+		if err := batch.Error(); err != nil && !errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			n.s.log.DebugContext(ctx, "fetch", "error", err)
+			pause(ctx, 200*time.Millisecond)
+		}
+		return nil
+	}
+	if ctx.Err() != nil {
+		_ = msg.Nak()
+		return nil
+	}
+	return msg
+}
+
+// pause returns false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// roomOnDisk holds the queue off while the disk is nearly full.
+func (n *node) roomOnDisk(ctx context.Context) bool {
+	var fs unix.Statfs_t
+	low := unix.Statfs(n.state.dir, &fs) == nil && fs.Bavail*uint64(fs.Bsize) < n.s.cfg.MinFreeBytes
+	n.mu.Lock()
+	changed := low != n.lowDisk
+	n.lowDisk = low
+	n.mu.Unlock()
+	if changed {
+		n.s.log.WarnContext(ctx, "free disk space", "low", low, "folder", n.state.dir)
+		_ = n.announce(ctx)
+	}
+	if low {
+		pause(ctx, time.Second)
+	}
+	return !low
+}
+
+// heartbeats keeps the node's key, its messages and its jobs' logs alive.
+func (n *node) heartbeats(ctx context.Context) {
+	beat := time.NewTicker(n.s.cfg.Heartbeat)
+	defer beat.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-beat.C:
+		}
+		n.state.touch()
+		if err := n.announce(ctx); err != nil {
+			n.s.log.WarnContext(ctx, "heartbeat", "error", err)
+		}
+		n.mu.Lock()
+		for _, a := range n.running {
+			_ = a.msg.InProgress()
+		}
+		n.mu.Unlock()
+	}
+}
+
+// announce writes the node's key.
+func (n *node) announce(ctx context.Context) error {
+	n.tell.Lock()
+	defer n.tell.Unlock()
+	b, err := protojson.Marshal(n.describe())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_, err = n.s.jobs.nodes.Put(ctx, n.instance, b)
+	return busFault(err, "announce node")
+}
+
+func (n *node) describe() *executorv1.Node {
+	n.mu.Lock()
+	draining, low := n.draining, n.lowDisk
+	n.mu.Unlock()
+	p := &executorv1.Node{
+		Name: n.s.name, Instance: n.instance, Slots: n.slots.describe(), GpuNote: n.gpuNote, Draining: draining,
+		Heartbeat: timestamppb.Now(), Started: timestamppb.New(n.started), MemoryBytes: n.total, Cpus: uint32(runtime.NumCPU()),
+	}
+	for pool := range n.pools {
+		p.Pools = append(p.Pools, pool)
+	}
+	if n.s.d.Sandbox == nil {
+		text := "there is no sandbox"
+		if n.s.d.Refusal != nil {
+			text = n.s.d.Refusal.Error()
+		}
+		p.Refusals = append(p.Refusals, &executorv1.Refusal{
+			Reason: sandbox.ReasonTooWeak, Text: text, Remedy: fault.NextOf(n.s.d.Refusal),
+		})
+		return p
+	}
+	if low {
+		p.Refusals = append(p.Refusals, &executorv1.Refusal{
+			Reason: "DISK_LOW", Text: "the disk is nearly full", Remedy: "free space on the disk of " + n.state.dir,
+		})
+	}
+	probe := n.s.d.Sandbox.Probe()
+	p.Level, p.ProbeDigest = probe.Level, probe.Digest
+	for name, how := range probe.Attacks {
+		p.Probes = append(p.Probes, &executorv1.Probe{Name: name, Held: true, Detail: how})
+	}
+	sortProbes(p.Probes)
+	return p
+}
+
+// hostMemory is what this machine, or the container we are in, has.
+func hostMemory() uint64 {
+	var info unix.Sysinfo_t
+	total := uint64(4 << 30)
+	if unix.Sysinfo(&info) == nil {
+		total = uint64(info.Totalram) * uint64(info.Unit)
+	}
+	for _, f := range []string{"memory.max", "memory/memory.limit_in_bytes"} {
+		if n, ok := readNumber(filepath.Join("/sys/fs/cgroup", f)); ok && n < total {
+			total = n
+		}
+	}
+	return total
+}
+
+func readNumber(file string) (uint64, bool) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return 0, false
+	}
+	return parseUint(string(b))
+}

@@ -1,0 +1,138 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"nullius.dev/kit/fault"
+	"nullius.dev/kit/sandbox"
+	"nullius.dev/kit/store"
+	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
+)
+
+// stage puts the job's files on disk and says what the sandbox shows of them.
+func (a *attempt) stage(ctx context.Context) ([]sandbox.Bind, error) {
+	dir, err := os.MkdirTemp(a.n.state.path("work"), "attempt-")
+	if err != nil {
+		return nil, fmt.Errorf("make the attempt's folder: %w", err)
+	}
+	a.dir = dir
+	blobs := a.n.s.d.Blobs
+	if err := store.Materialize(ctx, blobs, store.Digest(a.job.GetSnapshot()), a.tree()); err != nil {
+		return nil, err
+	}
+	if err := a.freshOutDir(); err != nil {
+		return nil, err
+	}
+	root := path.Join("/nullius", a.job.GetMount())
+	whole := contains(a.job.GetWritable(), ".")
+	binds := []sandbox.Bind{{Source: a.tree(), Target: root, Writable: whole}}
+	for _, w := range a.job.GetWritable() {
+		if whole {
+			break
+		}
+		if err := os.MkdirAll(filepath.Join(a.tree(), w), 0o755); err != nil {
+			return nil, fault.Wrap(err, fault.Invalid, ReasonPath, "job.writable: %s cannot be a folder", w)
+		}
+		binds = append(binds, sandbox.Bind{Source: filepath.Join(a.tree(), w), Target: path.Join(root, w), Writable: true})
+	}
+	for i, d := range a.job.GetData() {
+		at := filepath.Join(dir, fmt.Sprintf("data-%d", i))
+		if err := store.Materialize(ctx, blobs, store.Digest(d.GetDigest()), at); err != nil {
+			return nil, err
+		}
+		binds = append(binds, sandbox.Bind{Source: at, Target: path.Join("/nullius/data", d.GetPath())})
+	}
+	return binds, nil
+}
+
+func (a *attempt) tree() string { return filepath.Join(a.dir, "tree") }
+
+// freshOutDir empties the run's own folder: what an earlier run left there
+// must not pass for this one's results.
+func (a *attempt) freshOutDir() error {
+	out := a.job.GetOutDir()
+	if out == "" {
+		return nil
+	}
+	at := filepath.Join(a.tree(), out)
+	if err := os.RemoveAll(at); err != nil {
+		return fmt.Errorf("empty %s: %w", out, err)
+	}
+	if contains(a.job.GetWritable(), ".") {
+		return nil // AI-Scientist's scripts make it themselves
+	}
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		return fault.Wrap(err, fault.Invalid, ReasonPath, "job.out_dir: %s cannot be a folder", out)
+	}
+	return nil
+}
+
+// limits are what the job asks for, under the node's ceiling.
+func (n *node) limits(job *executorv1.Job) sandbox.Limits {
+	c, want := n.s.cfg.Limits, job.GetLimits()
+	memory := c.MemoryBytes
+	if memory == 0 {
+		memory = n.memory
+	}
+	l := sandbox.Limits{
+		Wall: lower(want.GetWall().AsDuration(), c.Wall), MemoryBytes: lower(want.GetMemoryBytes(), memory),
+		DiskBytes: lower(want.GetDiskBytes(), c.DiskBytes), FileBytes: lower(want.GetFileBytes(), c.FileBytes),
+		Processes: lower(int(want.GetProcesses()), c.Processes), OpenFiles: lower(int(want.GetOpenFiles()), c.OpenFiles),
+		Inodes: lower(want.GetInodes(), c.Inodes),
+	}
+	l.TmpBytes, l.ShmBytes = min(1<<30, l.MemoryBytes), min(1<<30, l.MemoryBytes)
+	return l
+}
+
+func lower[T ~int | ~int64 | ~uint64](want, ceiling T) T {
+	if want > 0 && (ceiling <= 0 || want < ceiling) {
+		return want
+	}
+	return ceiling
+}
+
+// pythons remembers which interpreter has which modules while the node lives.
+type pythons struct {
+	mu    sync.Mutex
+	known map[string]*sandbox.Python
+}
+
+// findPython chooses the interpreter for a job that runs Python, and so makes
+// sure before the run that the declared modules import.
+func (a *attempt) findPython(ctx context.Context) error {
+	env := a.job.GetEnvironment()
+	first := a.job.GetArgv()[0]
+	if first != "python" && first != "python3" && len(env.GetModules()) == 0 {
+		return nil
+	}
+	configured := env.GetInterpreter()
+	if configured != "" && !filepath.IsAbs(configured) {
+		return fault.New(fault.Precondition, sandbox.ReasonNoPython, "the interpreter %q is not an absolute path", configured)
+	}
+	if configured == "" {
+		configured = a.n.s.cfg.Python
+	}
+	key := configured + "\x00" + strings.Join(env.GetModules(), "\x00")
+	p := &a.n.pythons
+	p.mu.Lock() // held during the search: jobs that start together need it once
+	defer p.mu.Unlock()
+	if known := p.known[key]; known != nil {
+		if _, err := os.Stat(known.Path); err == nil {
+			a.python = known
+			return nil
+		}
+		delete(p.known, key)
+	}
+	found, err := a.n.s.d.Sandbox.FindPython(ctx, configured, env.GetModules())
+	if err != nil {
+		return err
+	}
+	p.known[key], a.python = found, found
+	return nil
+}

@@ -1,0 +1,193 @@
+package executor
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nullius.dev/kit/fault"
+	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
+)
+
+// poisonWithin is how soon after the start of a program the loss of its node
+// counts against the job.
+const poisonWithin = 30 * time.Second
+
+// stateDir is a node's folder: a lock, the name of the instance that used it
+// last, a note per running attempt, and the attempts' trees.
+type stateDir struct {
+	dir  string
+	lock *os.File
+}
+
+// note is what recovery needs of an attempt.
+type note struct {
+	Job      string `json:"job"`
+	Attempt  int32  `json:"attempt"`
+	Reply    string `json:"reply"` // acknowledgement subject of its message
+	Instance string `json:"instance"`
+}
+
+func openState(dir string) (*stateDir, error) {
+	if dir == "" {
+		return nil, fault.New(fault.Invalid, ReasonField, "executor: state: names no folder").WithField("state", "names no folder")
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "STATE_UNUSABLE", "the executor's folder cannot be named")
+	}
+	for _, d := range []string{dir, filepath.Join(dir, "journal"), filepath.Join(dir, "work")} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, fault.Wrap(err, fault.Precondition, "STATE_UNUSABLE", "the executor's folder cannot be made: %v", err)
+		}
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Precondition, "STATE_UNUSABLE", "the executor's folder cannot be locked: %v", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fault.Wrap(err, fault.Precondition, "STATE_LOCKED", "another executor uses %s", dir).
+			WithNext("give each executor its own state folder")
+	}
+	return &stateDir{dir: dir, lock: f}, nil
+}
+
+func (s *stateDir) close() { s.lock.Close() }
+
+func (s *stateDir) path(parts ...string) string {
+	return filepath.Join(append([]string{s.dir}, parts...)...)
+}
+
+// touch notes that the node lives, so that its successor knows when it died.
+func (s *stateDir) touch() {
+	now := time.Now()
+	_ = os.Chtimes(s.path("instance"), now, now)
+}
+
+func noteName(job string) string { return hex.EncodeToString([]byte(job)) + ".json" }
+
+// write keeps a note before the program begins; it must survive a crash.
+func (s *stateDir) write(n note) error {
+	b, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	return syncFile(s.path("journal", noteName(n.Job)), b)
+}
+
+func (s *stateDir) forget(job string) { _ = os.Remove(s.path("journal", noteName(job))) }
+
+func syncFile(name string, data []byte) error {
+	f, err := os.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(name+".new", name)
+}
+
+func (s *stateDir) notes() []note {
+	entries, _ := os.ReadDir(s.path("journal"))
+	var all []note
+	for _, e := range entries {
+		b, err := os.ReadFile(s.path("journal", e.Name()))
+		if err != nil {
+			continue
+		}
+		var n note
+		if json.Unmarshal(b, &n) == nil && n.Job != "" {
+			all = append(all, n)
+		} else {
+			_ = os.Remove(s.path("journal", e.Name()))
+		}
+	}
+	return all
+}
+
+// recover clears what a former instance in the same folder left: its claims,
+// its messages, its key and its files. Its programs died with it.
+func (n *node) recover(ctx context.Context) error {
+	died := time.Now()
+	former, err := os.ReadFile(n.state.path("instance"))
+	if err == nil {
+		if st, err := os.Stat(n.state.path("instance")); err == nil {
+			if last := st.ModTime().Add(n.s.cfg.Heartbeat); last.Before(died) {
+				died = last
+			}
+		}
+		if id := strings.TrimSpace(string(former)); id != "" {
+			if err := n.s.jobs.nodes.Delete(ctx, id); err != nil {
+				return busFault(err, "forget the former instance")
+			}
+		}
+	}
+	for _, note := range n.state.notes() {
+		if err := n.release(ctx, note, died); err != nil {
+			return err
+		}
+		n.state.forget(note.Job)
+	}
+	entries, _ := os.ReadDir(n.state.path("work"))
+	for _, e := range entries {
+		removeAll(n.state.path("work", e.Name()))
+	}
+	if err := syncFile(n.state.path("instance"), []byte(n.instance+"\n")); err != nil {
+		return fault.Wrap(err, fault.Precondition, "STATE_UNUSABLE", "the executor's folder cannot be written: %v", err)
+	}
+	return nil
+}
+
+func (n *node) release(ctx context.Context, note note, died time.Time) error {
+	_, err := n.s.jobs.change(ctx, note.Job, func(r *record) (bool, error) {
+		if r.ended() || r.Instance != note.Instance || r.GetAttempt() != note.Attempt {
+			return false, nil
+		}
+		r.lose(endLost, poisonWithin, died)
+		return true, nil
+	})
+	if err != nil && !errors.Is(err, fault.NotFound) {
+		return err
+	}
+	n.s.log.InfoContext(ctx, "released the claim of a former instance", "job_id", note.Job, "attempt", note.Attempt)
+	if note.Reply != "" {
+		_ = n.s.d.Bus.NC.Publish(note.Reply, []byte("-NAK"))
+	}
+	return nil
+}
+
+// removeAll removes a tree in which a program may have closed folders.
+func removeAll(dir string) {
+	if os.RemoveAll(dir) == nil {
+		return
+	}
+	_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if d != nil && d.IsDir() {
+			_ = os.Chmod(p, 0o700)
+		}
+		return nil
+	})
+	_ = os.RemoveAll(dir)
+}
+
+func sortProbes(p []*executorv1.Probe) {
+	sort.Slice(p, func(i, j int) bool { return p[i].GetName() < p[j].GetName() })
+}
+
+func parseUint(s string) (uint64, bool) {
+	n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 64)
+	return n, err == nil
+}

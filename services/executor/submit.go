@@ -1,0 +1,226 @@
+package executor
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"nullius.dev/kit/fault"
+	"nullius.dev/kit/store"
+	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
+	"nullius.dev/services/executor/internal/collect"
+)
+
+var (
+	jobID      = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*(/[A-Za-z0-9_][A-Za-z0-9_-]*){0,7}$`)
+	envName    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	moduleName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$`)
+)
+
+// refusedEnv would change which code runs, or which device it sees.
+var refusedEnv = map[string]bool{
+	"LD_PRELOAD": true, "LD_LIBRARY_PATH": true, "LD_AUDIT": true, "PYTHONPATH": true, "PYTHONHOME": true, "PATH": true,
+	"CUDA_VISIBLE_DEVICES": true, "TRACEPARENT": true,
+}
+
+// Submit queues a job; the same job again is the same record.
+func (s *Service) Submit(ctx context.Context, job *executorv1.Job) (*executorv1.JobRecord, error) {
+	if job == nil {
+		return nil, fault.New(fault.Invalid, ReasonField, "job: is missing").WithField("job", "is missing")
+	}
+	job = proto.Clone(job).(*executorv1.Job)
+	normalize(job)
+	if err := validate(job); err != nil {
+		return nil, err
+	}
+	digest, err := specDigest(job)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "JOB_DAMAGED", "the job cannot be encoded")
+	}
+	r := &record{JobRecord: &executorv1.JobRecord{
+		Job: job, SpecDigest: digest, State: executorv1.State_QUEUED, Submitted: timestamppb.New(time.Now().Truncate(time.Millisecond)),
+	}}
+	data, err := r.encode()
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "JOB_DAMAGED", "the job cannot be encoded")
+	}
+	_, err = s.jobs.state.Create(ctx, job.GetJobId(), data)
+	if err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
+		return nil, busFault(err, "write a job")
+	}
+	known, err := s.jobs.get(ctx, job.GetJobId())
+	if err != nil {
+		return nil, err
+	}
+	if known.GetSpecDigest() != digest {
+		return nil, fault.New(fault.Exists, ReasonDiffers, "job %s exists with other content: %s there, %s here",
+			job.GetJobId(), known.GetSpecDigest(), digest).
+			WithMeta("existing", known.GetSpecDigest()).WithMeta("submitted", digest)
+	}
+	if known.GetState() == executorv1.State_QUEUED {
+		// Also for a job that was there: its first message may have been lost
+		// between the record and the queue. A double is dropped or harmless.
+		if err := s.jobs.enqueue(ctx, job.GetPool(), job.GetJobId(), job.GetJobId()+"@"+digest[7:23]); err != nil {
+			return nil, err
+		}
+	}
+	return s.explain(ctx, known), nil
+}
+
+func normalize(j *executorv1.Job) {
+	if j.GetPool() == "" {
+		j.Pool = "cpu"
+	}
+	if j.GetMount() == "" {
+		j.Mount = "work"
+	}
+	if len(j.GetWritable()) == 0 && j.GetOutDir() != "" {
+		j.Writable = []string{j.GetOutDir()}
+	}
+	if len(j.GetOutputs()) == 0 && j.GetOutDir() != "" {
+		j.Outputs = []*executorv1.Output{
+			{Glob: path.Join(j.GetOutDir(), "final_info.json"), Required: true}, {Glob: path.Join(j.GetOutDir(), "**")},
+		}
+	}
+}
+
+// specDigest covers everything but labels.
+func specDigest(j *executorv1.Job) (string, error) {
+	c := proto.Clone(j).(*executorv1.Job)
+	c.Labels = nil
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(c)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(b)
+	return "sha256:" + hex.EncodeToString(sum[:]), nil
+}
+
+// validate checks a job by hand: it decides what runs.
+func validate(j *executorv1.Job) error {
+	bad := func(field, format string, a ...any) error {
+		msg := fmt.Sprintf(format, a...)
+		return fault.New(fault.Invalid, ReasonField, "job.%s: %s", field, msg).WithField("job."+field, msg)
+	}
+	if len(j.GetJobId()) > 200 || !jobID.MatchString(j.GetJobId()) {
+		return bad("job_id", "%.80q is not <study>/<idea>/<step> of letters, digits, - and _", j.GetJobId())
+	}
+	if !poolName.MatchString(j.GetPool()) {
+		return bad("pool", "%.40q is not a pool name", j.GetPool())
+	}
+	if !store.Digest(j.GetSnapshot()).Valid() {
+		return bad("snapshot", "%.80q is not a digest", j.GetSnapshot())
+	}
+	if len(j.GetArgv()) == 0 || len(j.GetArgv()) > 256 || j.GetArgv()[0] == "" {
+		return bad("argv", "needs 1 to 256 words")
+	}
+	size := proto.Size(j)
+	if size > 64<<10 {
+		return fault.New(fault.Invalid, "PAYLOAD_TOO_LARGE", "the job has %d bytes, allowed are %d", size, 64<<10)
+	}
+	for _, a := range j.GetArgv() {
+		if strings.ContainsRune(a, 0) {
+			return bad("argv", "holds a zero byte")
+		}
+	}
+	for k, v := range j.GetEnv() {
+		switch {
+		case !envName.MatchString(k) || strings.ContainsRune(v, 0):
+			return bad("env", "%.80q is not a variable", k)
+		case refusedEnv[k] || strings.HasPrefix(k, "NVIDIA_"):
+			return bad("env", "%s may not be set by a job", k)
+		}
+	}
+	for _, m := range j.GetEnvironment().GetModules() {
+		if !moduleName.MatchString(m) {
+			return bad("environment.modules", "%.80q is not the name of a module", m)
+		}
+	}
+	switch j.GetMinIsolation() {
+	case "", "strict", "landlock", "none":
+	default:
+		return bad("min_isolation", "%.40q is not a level that this version has", j.GetMinIsolation())
+	}
+	if j.GetGpu().GetCount() > 64 {
+		return bad("gpu.count", "%d is more than 64", j.GetGpu().GetCount())
+	}
+	return validatePaths(j, bad)
+}
+
+func validatePaths(j *executorv1.Job, bad func(string, string, ...any) error) error {
+	paths := map[string][]string{"mount": {j.GetMount()}}
+	if j.GetOutDir() != "" {
+		paths["out_dir"] = []string{j.GetOutDir()}
+	}
+	for _, w := range j.GetWritable() {
+		if w != "." {
+			paths["writable"] = append(paths["writable"], w)
+		}
+	}
+	for _, d := range j.GetData() {
+		paths["data"] = append(paths["data"], d.GetPath())
+		if !store.Digest(d.GetDigest()).Valid() {
+			return bad("data", "%.80q is not a digest", d.GetDigest())
+		}
+	}
+	for field, list := range paths {
+		for _, p := range list {
+			if err := store.CheckPath(p); err != nil {
+				return fault.Wrap(err, fault.Invalid, ReasonPath, "job.%s: %.80q is not a clean relative path", field, p).
+					WithField("job."+field, "not a clean relative path")
+			}
+		}
+	}
+	for _, o := range j.GetOutputs() {
+		if err := collect.GlobError(o.GetGlob()); err != nil {
+			return bad("outputs", "%v", err)
+		}
+	}
+	for _, g := range j.GetProtected() {
+		if err := collect.GlobError(g); err != nil {
+			return bad("protected", "%v", err)
+		}
+	}
+	if j.GetMeasure() && j.GetOutDir() == "" {
+		return bad("out_dir", "is needed to measure")
+	}
+	return nil
+}
+
+// Get returns a job, and what it waits for.
+func (s *Service) Get(ctx context.Context, id string) (*executorv1.JobRecord, error) {
+	r, err := s.jobs.get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return s.explain(ctx, r), nil
+}
+
+// Cancel asks that a job end and returns the state it found.
+func (s *Service) Cancel(ctx context.Context, id string, force bool) (executorv1.State_Value, error) {
+	var found executorv1.State_Value
+	_, err := s.jobs.change(ctx, id, func(r *record) (bool, error) {
+		found = r.GetState()
+		switch {
+		case r.ended(), r.GetCancelRequested() && (r.Force || !force):
+			return false, nil
+		case r.GetState() == executorv1.State_QUEUED:
+			r.CancelRequested = true
+			r.end(executorv1.EndReason_CANCELLED, "cancelled before it ran")
+		default:
+			r.CancelRequested, r.Force = true, r.Force || force
+		}
+		return true, nil
+	})
+	return found, err
+}
