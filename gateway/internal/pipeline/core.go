@@ -95,7 +95,9 @@ type Illegal struct {
 	Text string
 }
 
-func (e *Illegal) Error() string { return fmt.Sprintf("journal event %d is not legal here: %s", e.N, e.Text) }
+func (e *Illegal) Error() string {
+	return fmt.Sprintf("journal event %d is not legal here: %s", e.N, e.Text)
+}
 
 // apply folds what studies and ideas have in common; it reports false for an event that is not its own.
 func (c *Core) apply(e *gatewayv1.JournalEvent) (bool, error) {
@@ -145,7 +147,7 @@ func (c *Core) claimed(e *gatewayv1.Claimed) error {
 	if e.GetEpoch() <= c.Epoch {
 		return &Illegal{c.N, "the epoch does not rise"}
 	}
-	if c.Open != "" {
+	if c.Open != "" && !isJob(c.Open) { // of jobs the executor counts lost attempts itself
 		if e.GetProgress() > c.progress {
 			c.Crashes = 0
 		}
@@ -247,6 +249,12 @@ func StageOf(step string) string {
 	return head
 }
 
+// isJob tells whether a step is the executor's.
+func isJob(step string) bool {
+	unit := step[strings.LastIndexByte(step, '/')+1:]
+	return StageOf(step) == Baseline || strings.HasPrefix(unit, "execute-") || strings.HasPrefix(unit, "smoke-") || strings.HasPrefix(unit, "plot-")
+}
+
 // retry drops the outcomes from a stage on and raises the tries; an empty stage keeps all outcomes and raises the tries of what is
 // still to come, which continues at the step that was cut.
 func (c *Core) retry(from string) {
@@ -276,7 +284,7 @@ func (c *Core) retry(from string) {
 func (c *Core) Usage() *recordv1.Usage {
 	sum := &recordv1.Usage{}
 	for _, s := range c.Steps {
-		addUsage(sum, UsageOf(s.Ended))
+		AddUsage(sum, UsageOf(s.Ended))
 	}
 	return sum
 }
@@ -298,7 +306,8 @@ func UsageOf(e *gatewayv1.StepEnded) *recordv1.Usage {
 	return nil
 }
 
-func addUsage(sum, u *recordv1.Usage) {
+// AddUsage adds u to sum.
+func AddUsage(sum, u *recordv1.Usage) {
 	sum.InputTokens += u.GetInputTokens()
 	sum.CacheReadTokens += u.GetCacheReadTokens()
 	sum.CacheWriteTokens += u.GetCacheWriteTokens()

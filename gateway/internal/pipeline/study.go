@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
 	ideationv1 "nullius.dev/proto/gen/nullius/ideation/v1"
@@ -169,26 +171,36 @@ func (s *StudyState) summary() string {
 	return text
 }
 
-// BaselineRun is the study's run_0: measured, or brought by the template; nil: not there yet.
+// BaselineRun is the study's run_0: measured here, or read from what the template brought; nil: not there yet.
 func (s *StudyState) BaselineRun() *recordv1.Run {
-	if s.importsBaseline() {
-		return &recordv1.Run{
-			Label: "baseline", Outcome: recordv1.Run_Outcome_SUCCEEDED, Snapshot: s.Template.GetSnapshot(),
-			Measurements: s.Template.GetFacts().GetImported(),
-		}
-	}
-	st := s.Steps[s.stepName(Baseline, "run")]
+	st := s.Steps[s.stepName(Baseline, s.baselineUnit())]
 	if st == nil || !jobGood(st.Ended.GetJob()) {
 		return nil
 	}
 	j := st.Ended.GetJob()
-	return &recordv1.Run{
-		Label: "baseline", Outcome: recordv1.Run_Outcome_SUCCEEDED, Snapshot: j.GetSnapshot(), Measurements: j.GetMeasurements(), Tries: 1, Wall: j.GetWall(),
+	run := &recordv1.Run{
+		Label: "baseline", Outcome: recordv1.Run_Outcome_SUCCEEDED, Snapshot: j.GetSnapshot(), Tries: 1, Wall: j.GetWall(),
 	}
+	for _, m := range j.GetMeasurements() {
+		m = proto.Clone(m).(*recordv1.Measurement)
+		m.Imported = s.importsBaseline()
+		run.Measurements = append(run.Measurements, m)
+	}
+	if s.importsBaseline() {
+		run.Wall = nil // how long it took is not known
+	}
+	return run
 }
 
 func (s *StudyState) importsBaseline() bool {
 	return s.Template.GetFacts().GetHasBaseline() && !s.Settings.GetFreshBaseline()
+}
+
+func (s *StudyState) baselineUnit() string {
+	if s.importsBaseline() {
+		return "import"
+	}
+	return "run"
 }
 
 func jobGood(j *executorv1.JobResult) bool {
@@ -200,7 +212,7 @@ func (s *StudyState) baseline() Action {
 	if s.BaselineRun() != nil {
 		return nil
 	}
-	name := s.stepName(Baseline, "run")
+	name := s.stepName(Baseline, s.baselineUnit())
 	st := s.Steps[name]
 	if st != nil && st.Ended != nil {
 		j := st.Ended.GetJob()
@@ -217,6 +229,11 @@ func (s *StudyState) baselineJob(full string) any {
 	j := s.experimentJob(full, s.ID, "_", full[len(s.ID)+3:], s.Template.GetSnapshot(), "run_0", s.size(), s.timeLimit())
 	j.Mount = "templates/" + s.Template.GetName()
 	j.Measure = true
+	j.Protected = s.Template.GetFacts().GetProtected()
+	if s.importsBaseline() { // the executor alone writes measurements: it reads the run_0 that came along
+		j.Argv = []string{"python", "-c", "pass"}
+		j.Writable = nil
+	}
 	return j
 }
 

@@ -1,0 +1,218 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"nullius.dev/gateway/template"
+	"nullius.dev/kit/fault"
+	"nullius.dev/kit/store"
+	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
+	recordv1 "nullius.dev/proto/gen/nullius/record/v1"
+	"nullius.dev/proto/subject"
+)
+
+// templates keeps which snapshot each template's name stands for now.
+type templates struct {
+	kv    jetstream.KeyValue
+	blobs store.Blobs
+	parse func(name string, src []byte) (int, string, error)
+}
+
+func newTemplates(ctx context.Context, d Deps) (*templates, error) {
+	kv, err := d.Bus.KV(ctx, jetstream.KeyValueConfig{Bucket: subject.BucketTemplates, MaxBytes: 64 << 20})
+	if err != nil {
+		return nil, err
+	}
+	return &templates{kv: kv, blobs: d.Blobs, parse: d.CheckPython}, nil
+}
+
+func (t *templates) get(ctx context.Context, name string) (*gatewayv1.Template, error) {
+	e, err := t.kv.Get(ctx, name)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil, fault.New(fault.NotFound, "TEMPLATE_UNKNOWN", "there is no template %s", name).WithNext("nullius list templates, or nullius template add DIR")
+	}
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Unavailable, "BUS_UNAVAILABLE", "templates cannot be read")
+	}
+	out := &gatewayv1.Template{}
+	return out, protojson.Unmarshal(e.Value(), out)
+}
+
+func (t *templates) list(ctx context.Context) ([]*gatewayv1.Template, error) {
+	keys, err := t.kv.Keys(ctx)
+	if errors.Is(err, jetstream.ErrNoKeysFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Unavailable, "BUS_UNAVAILABLE", "templates cannot be read")
+	}
+	slices.Sort(keys)
+	var out []*gatewayv1.Template
+	for _, k := range keys {
+		tpl, err := t.get(ctx, k)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, tpl)
+	}
+	return out, nil
+}
+
+// add checks a folder and keeps it under a name. Nothing is kept of one that breaks the contract.
+func (t *templates) add(ctx context.Context, name, dir string) (*gatewayv1.Template, []*recordv1.Warning, error) {
+	tpl, findings := template.Load(os.DirFS(dir), template.Options{Name: name, ParsePython: t.parse})
+	if tpl == nil {
+		return nil, nil, template.Refusal(name, findings)
+	}
+	digest, err := store.PutTree(ctx, t.blobs, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	out := &gatewayv1.Template{Name: "templates/" + name, Snapshot: string(digest), Facts: factsOf(tpl), Uploaded: timestamppb.New(time.Now())}
+	data, err := protojson.Marshal(out)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := t.kv.Put(ctx, name, data); err != nil {
+		return nil, nil, fault.Wrap(err, fault.Unavailable, "BUS_UNAVAILABLE", "the template cannot be kept")
+	}
+	var warnings []*recordv1.Warning
+	for _, f := range findings {
+		warnings = append(warnings, &recordv1.Warning{Code: f.Rule, Text: f.String()})
+	}
+	return out, warnings, nil
+}
+
+// factsOf freezes what the pipeline needs of a template.
+func factsOf(t *template.Template) *gatewayv1.TemplateFacts {
+	f := &gatewayv1.TemplateFacts{
+		Title: t.Title, System: t.Prompt.System, TaskDescription: t.Prompt.Task, Pool: t.Pool, TimeLimitSeconds: int64(t.TimeLimit.Seconds()),
+		Modules: t.Python.Modules, Editable: append(slices.Clone(t.Editable), "notes.txt"), Protected: t.Protected, Env: t.Env, HasBaseline: t.HasBaseline,
+		PairedSeeds: t.PairedSeeds, Foreign: t.Foreign,
+	}
+	if len(t.Sizes) > 0 {
+		f.Size = "lite"
+		if t.Pool == "gpu" {
+			f.Size = "full"
+		}
+		if s, ok := t.Sizes["smoke"]; ok {
+			f.SmokeSeconds = int32(math.Ceil(max(1, s.Seconds)))
+		}
+	}
+	if p := t.Primary; p != nil {
+		f.Primary = &recordv1.Metric{Dataset: p.Dataset, Name: p.Metric, Direction: direction(p.Direction)}
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Metrics)) {
+		m := t.Metrics[name]
+		f.Metrics = append(f.Metrics, &recordv1.Metric{Name: name, Direction: direction(m.Direction), Label: m.Label, Unit: m.Unit})
+	}
+	for _, i := range t.Ideas {
+		f.SeedIdeas = append(f.SeedIdeas, &recordv1.Idea{
+			Name: i.Name, Title: i.Title, Experiment: i.Experiment, Interestingness: int32(i.Interestingness), Feasibility: int32(i.Feasibility),
+			Novelty: int32(i.Novelty), Hypothesis: i.Hypothesis, Risks: i.Risks,
+		})
+	}
+	return f
+}
+
+func direction(d template.Direction) recordv1.Direction_Value {
+	switch d {
+	case template.Minimize:
+		return recordv1.Direction_MINIMIZE
+	case template.Maximize:
+		return recordv1.Direction_MAXIMIZE
+	case template.NoDirection:
+		return recordv1.Direction_NONE
+	}
+	return recordv1.Direction_UNSPECIFIED
+}
+
+// inbox receives an uploaded folder under the limits of reliability.md section 7; it is removed whatever happens.
+type inbox struct {
+	dir   string
+	root  *os.Root
+	open  *os.File
+	files int
+	bytes int64
+	limit template.Limits
+}
+
+func newInbox() (*inbox, error) {
+	dir, err := os.MkdirTemp("", "nullius-upload-*")
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return &inbox{dir: dir, root: root, limit: template.DefaultLimits()}, nil
+}
+
+func (b *inbox) chunk(c *gatewayv1.FileChunk) error {
+	if p := c.GetPath(); p != "" {
+		if err := b.begin(p, c.GetExecutable()); err != nil {
+			return err
+		}
+	}
+	if b.open == nil {
+		return fault.New(fault.Invalid, "FIELD_INVALID", "the first chunk names no path").WithField("chunk.path", "is empty")
+	}
+	if b.bytes += int64(len(c.GetData())); b.bytes > b.limit.TotalBytes {
+		return fault.New(fault.Exhausted, "PAYLOAD_TOO_LARGE", "the upload is over the limit of %d MiB", b.limit.TotalBytes>>20)
+	}
+	_, err := b.open.Write(c.GetData())
+	return err
+}
+
+func (b *inbox) begin(p string, executable bool) error {
+	if err := store.CheckPath(p); err != nil {
+		return err
+	}
+	if b.files++; b.files > b.limit.Files {
+		return fault.New(fault.Exhausted, "PAYLOAD_TOO_LARGE", "the upload has more than %d files", b.limit.Files)
+	}
+	if err := b.closeFile(); err != nil {
+		return err
+	}
+	if dir := filepath.Dir(p); dir != "." {
+		if err := b.root.MkdirAll(dir, 0o755); err != nil {
+			return fault.Wrap(err, fault.Invalid, "PATH_INVALID", "path %q is both a file and a folder", p)
+		}
+	}
+	mode := fs.FileMode(0o644)
+	if executable {
+		mode = 0o755
+	}
+	f, err := b.root.OpenFile(p, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return fault.Wrap(err, fault.Invalid, "PATH_INVALID", "path %q comes twice", p)
+	}
+	b.open = f
+	return nil
+}
+
+func (b *inbox) closeFile() error {
+	if b.open == nil {
+		return nil
+	}
+	err := b.open.Close()
+	b.open = nil
+	return err
+}
+
+func (b *inbox) remove() error {
+	return errors.Join(b.closeFile(), b.root.Close(), os.RemoveAll(b.dir))
+}
