@@ -230,7 +230,7 @@ func (w *work) packages(file string) string {
 		}
 		need("natbib", option)
 	}
-	if strings.Contains(preamble, "[T1]{fontenc}") && !has("times") && !has("lmodern") && !has("mathptmx") && !has("newtxtext") && !has("helvet") && !has("palatino") {
+	if w.seen["times"] && !has("times") {
 		need("times", "")
 	}
 	if !has("hyperref") {
@@ -300,6 +300,21 @@ var packageLine = regexp.MustCompile(`\\usepackage\s*(\[[^\]]*\])?\s*\{([^{}]*)\
 
 // substitutes are used for styles that this installation lacks.
 var substitutes = map[string]string{"lmodern": "times", "newtxtext": "times", "newtxmath": "", "fullpage": "geometry", "cmbright": "", "mathpazo": "times"}
+
+// noScalable is what pdfTeX says when a font exists only as a bitmap that would have to be made.
+var noScalable = regexp.MustCompile(`[Ff]ont (?:tc|ec|la|t2)[a-z]+[0-9]+ .*not found`)
+
+// addFont answers a missing scalable font with times. It says whether it changed anything.
+func (w *work) addFont(res compile.Result) bool {
+	for _, p := range res.Problems {
+		if noScalable.MatchString(p.Text) && !w.seen["times"] {
+			w.seen["times"] = true
+			w.found("L06", "the template's font has no scalable form here; times stands in for it")
+			return true
+		}
+	}
+	return false
+}
 
 // dropStyles takes styles that do not exist here out of the preamble. It says whether it changed anything.
 func (w *work) dropStyles(styles []string) bool {

@@ -79,7 +79,13 @@ func (w *work) rescue(ctx context.Context, last version) (version, error) {
 	}
 	old := w.frame
 	seen := map[string]bool{}
-	for pass := range 2 {
+	passes := []int{0, 1}
+	if len(suspects) == 0 { // no section is to blame: the preamble first
+		passes = []int{1}
+	}
+	w.rescuing = true
+	defer func() { w.rescuing = false }()
+	for _, pass := range passes {
 		if pass == 1 { // the preamble is at fault
 			w.frame = tex.Parse(tex.DefaultArticle)
 			for i := range w.frame.Spans {

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"nullius.dev/kit/llm"
 	"nullius.dev/services/writer/internal/check"
@@ -250,13 +251,20 @@ func (w *work) version(ctx context.Context) (version, error) {
 			return v, nil
 		}
 		w.say("compiling", "")
-		res, err := w.s.compiler.Run(ctx, compile.Job{Latex: w.texFiles(v.built.template), Root: w.images, Epoch: w.in.Record.Created})
+		compiler := w.s.compiler
+		if w.rescuing {
+			compiler.Wall = min(compiler.Wall, 15*time.Second)
+		}
+		res, err := compiler.Run(ctx, compile.Job{Latex: w.texFiles(v.built.template), Root: w.images, Epoch: w.in.Record.Created})
 		if err != nil {
 			return v, err
 		}
 		v.result, v.compiled = res, true
 		if styles := compile.MissingStyles(res.Problems); len(styles) > 0 && round < 4 && w.dropStyles(styles) {
 			v.frame = w.frame
+			continue
+		}
+		if round < 5 && w.addFont(res) {
 			continue
 		}
 		break

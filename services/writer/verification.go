@@ -134,7 +134,7 @@ func (w *work) appendix(typed []unexplained, findings []check.Finding) string {
 	var b strings.Builder
 	b.WriteString("\\clearpage\n\\appendix\n\\section{Provenance}\n\\label{nullius:provenance}\n\n")
 	b.WriteString("This page was written by code. Table~\\ref{nullius:runs} lists every run of the study, failed ones included; snapshots are named by the first digits of their SHA-256.\n\n")
-	b.WriteString("\\begin{table}[h]\n\\centering\\small\n\\caption{Runs and their records.}\n\\label{nullius:runs}\n\\begin{tabular}{@{}rp{0.42\\linewidth}lrll@{}}\n\\toprule\n")
+	b.WriteString("\\begin{table}[h]\n\\centering\\footnotesize\\setlength{\\tabcolsep}{4pt}\n\\caption{Runs and their records.}\n\\label{nullius:runs}\n\\begin{tabular}{@{}rp{0.34\\linewidth}lrll@{}}\n\\toprule\n")
 	b.WriteString("Run & Label & Outcome & Tries & Snapshot & Code \\\\\n\\midrule\n")
 	for _, r := range w.rec.Runs[:min(len(w.rec.Runs), 30)] {
 		label := r.Label
@@ -181,7 +181,7 @@ func (w *work) appendix(typed []unexplained, findings []check.Finding) string {
 
 func shortDigest(d string) string {
 	d = strings.TrimPrefix(d, "sha256:")
-	return tex.CleanLabel(d[:min(len(d), 10)])
+	return tex.CleanLabel(d[:min(len(d), 8)])
 }
 
 func plural(n int, one, many string) string {

@@ -62,6 +62,8 @@ type work struct {
 	usage Usage
 	model string
 	seen  map[string]bool
+
+	rescuing bool // compilations get less time
 }
 
 const (

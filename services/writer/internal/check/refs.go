@@ -158,6 +158,12 @@ func (l *List) Cites(s string, known func(string) (string, bool)) (string, []str
 			}
 		}
 		if len(kept) == 0 {
+			if c.Name == "citet" || c.Name == "citeauthor" || c.Name == "citealt" { // part of its sentence
+				if before := strings.TrimRight(s[:c.Start], " \n~"); before == "" || strings.HasSuffix(before, ".") || strings.HasSuffix(s[:c.Start], "\n\n") {
+					return "Prior work"
+				}
+				return "prior work"
+			}
 			return "\x01"
 		}
 		used = append(used, kept...)

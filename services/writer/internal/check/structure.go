@@ -383,6 +383,9 @@ func (w *weaver) script(c byte) {
 	case w.s[j] == '{':
 		w.open()
 		w.stack[len(w.stack)-1].script = c
+	case w.plainScript(j):
+		w.step()
+		w.scripted(c)
 	case w.s[j] == '\\' || w.s[j] >= 0x80 || w.s[j] == '%' || w.s[j] == '#':
 		before := len(w.stack)
 		w.put("{")
@@ -406,4 +409,13 @@ func (w *weaver) scripted(c byte) {
 	}
 	w.sup, w.sub = w.sup || c == '^', w.sub || c == '_'
 	w.atom = len(w.out)
+}
+
+// plainScript says whether the command at j is a script by itself, as in x^\top.
+func (w *weaver) plainScript(j int) bool {
+	if w.s[j] != '\\' {
+		return false
+	}
+	name, _ := tex.CommandAt(w.s, j)
+	return mathOnly[name] && arity[name] == 0 && name != "left" && name != "right"
 }

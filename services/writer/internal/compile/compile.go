@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -185,6 +186,9 @@ func (r *run) finish() Result {
 	res.Log = r.read(mainFile + ".log")
 	res.Aux = string(r.read(mainFile + ".aux"))
 	res.Problems = ReadLog(string(res.Log))
+	if res.Passes < 2 { // the first pass knows no label yet
+		res.Problems = slices.DeleteFunc(res.Problems, func(p Problem) bool { return p.ID == "R01" || p.ID == "B02" })
+	}
 	res.Problems = append(res.Problems, r.bibtex()...)
 	if r.limit != "" {
 		res.Limit = true
@@ -225,7 +229,7 @@ func (r *run) read(name string) []byte {
 		return nil
 	}
 	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
+	info, err := os.Lstat(f.Name())
 	if err != nil || !info.Mode().IsRegular() || info.Size() > maxOutput {
 		return nil
 	}

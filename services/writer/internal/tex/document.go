@@ -86,10 +86,8 @@ func (s Span) Text() string { return s.Head + s.Body + s.Foot }
 
 // Document is a LaTeX file cut into spans; their concatenation is the file.
 type Document struct {
-	Spans  []Span
-	Whole  bool // it had a document class and began a document
-	Notes  []string
-	inBody int // index of the first span behind \begin{document}
+	Spans []Span
+	Whole bool // it had a document class and began a document
 }
 
 // String renders the document.
@@ -141,7 +139,6 @@ func Parse(s string) Document {
 		case strings.Contains(word, "{document}") && strings.HasPrefix(word, `\begin`):
 			flush(m[1])
 			begun = true
-			d.inBody = len(d.Spans)
 		case strings.Contains(word, "{abstract}"):
 			end := strings.Index(masked[m[1]:], `\end{abstract}`)
 			if end < 0 || tail || d.has(AbstractEnv) {
@@ -290,6 +287,9 @@ func (d *Document) addAbstract() {
 			at = j + len(`\begin{document}`)
 		}
 		if at >= 0 {
+			if !strings.Contains(Mask(d.String()), `\maketitle`) {
+				a.Head = "\n\\maketitle\n" + a.Head
+			}
 			d.Spans = slices.Replace(d.Spans, i, i+1, Span{Head: sp.Head[:at]}, a, Span{Head: sp.Head[at:]})
 			return
 		}
@@ -323,7 +323,7 @@ func (d *Document) addSection(r Role) {
 	d.Spans = slices.Insert(d.Spans, at, s)
 }
 
-// Insert puts text in front of the first bibliography command, or of \end{document}.
+// BeforeBibliography puts text in front of the first bibliography command, or of \end{document}.
 func (d *Document) BeforeBibliography(text string) {
 	for i, sp := range d.Spans {
 		if sp.Kind == Raw && tailStart(sp.Head) {
@@ -353,7 +353,7 @@ func (d *Document) BeforeEnd(text string) {
 func (d *Document) BeforeBegin(text string) { d.beforeBody(Span{Head: text}) }
 
 func tailStart(s string) bool {
-	m := Mask(s)
+	m := strings.TrimSpace(Mask(s))
 	for _, w := range []string{`\appendix`, `\bibliographystyle`, `\bibliography`, `\printbibliography`, `\begin{thebibliography}`, `\end{document}`} {
 		if strings.HasPrefix(m, w) {
 			return true
