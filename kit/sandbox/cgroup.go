@@ -23,6 +23,7 @@ const (
 type groups interface {
 	wall() string
 	create(name string, l Limits) (group, error)
+	close() // removes the folder of all runs
 }
 
 // group is the cgroup of one run.
@@ -55,13 +56,14 @@ func findGroups(name string) (groups, []string) {
 	return noGroups{}, why
 }
 
-// groupName is unique on the host and tells whether its maker still lives.
+// groupName is unique on the host and tells whether its maker still lives; a
+// process may have several sandboxes.
 func groupName() (string, error) {
 	start, err := startTime(os.Getpid())
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("nullius-%d-%s", os.Getpid(), start), nil
+	return fmt.Sprintf("nullius-%d-%s-%s", os.Getpid(), start, strconv.FormatInt(time.Now().UnixNano(), 36)), nil
 }
 
 // startTime is field 22 of /proc/PID/stat: with the id it names a process.
@@ -83,7 +85,7 @@ func sweepGroups(dir string) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
 		part := strings.Split(e.Name(), "-")
-		if len(part) != 3 || part[0] != "nullius" {
+		if len(part) != 4 || part[0] != "nullius" {
 			continue
 		}
 		pid, err := strconv.Atoi(part[1])
@@ -202,6 +204,7 @@ func ownCgroup(controller string) (string, bool) {
 type noGroups struct{}
 
 func (noGroups) wall() string                         { return WallWatchdog }
+func (noGroups) close()                               {}
 func (noGroups) create(string, Limits) (group, error) { return noGroup{}, nil }
 
 type noGroup struct{}

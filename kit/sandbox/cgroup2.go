@@ -109,6 +109,7 @@ func has(dir, file string, want ...string) bool {
 }
 
 func (g *groups2) wall() string { return WallCgroup2 }
+func (g *groups2) close()       { _ = unix.Rmdir(g.parent) }
 
 func (g *groups2) create(name string, l Limits) (group, error) {
 	dir := filepath.Join(g.parent, name)

@@ -128,7 +128,10 @@ func ownBinary(root bool) (*os.File, error) {
 func (s *Sandbox) Probe() Probe { return s.probe }
 
 // Close removes the sandbox's cgroups; no run may be going on.
-func (s *Sandbox) Close() error { return s.self.Close() }
+func (s *Sandbox) Close() error {
+	s.groups.close()
+	return s.self.Close()
+}
 
 // Run runs one program. See Runner.
 func (s *Sandbox) Run(ctx context.Context, spec Spec) (Result, error) {

@@ -265,6 +265,33 @@ func TestSandbox_CancelIsTold(t *testing.T) {
 	}
 }
 
+func TestSandbox_AKillGivesNoGrace(t *testing.T) {
+	s := open(t)
+	kill := make(chan struct{})
+	r, err := s.Run(t.Context(), sandbox.Spec{
+		Argv: []string{"sh", "-c", "trap '' TERM; while true; do sleep 1; done"}, Env: []string{"PATH=/usr/bin"},
+		Limits: sandbox.Limits{Wall: time.Minute}, Kill: kill, OnStart: func(int) { close(kill) },
+	})
+	if err != nil || r.End != sandbox.Cancelled || r.Signal != 9 || r.Wall > 20*time.Second {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+func BenchmarkSandbox_True(b *testing.B) {
+	s, err := sandbox.New(b.Context(), sandbox.Config{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	dir := b.TempDir()
+	for b.Loop() {
+		r, err := s.Run(b.Context(), sandbox.Spec{Argv: []string{"/usr/bin/true"}, Binds: []sandbox.Bind{{Source: dir, Target: "/work", Writable: true}}})
+		if err != nil || r.ExitCode != 0 {
+			b.Fatalf("%+v, %v", r, err)
+		}
+	}
+}
+
 func TestSandbox_RunsSideBySide(t *testing.T) {
 	s, other := open(t), open(t)
 	var wg sync.WaitGroup
