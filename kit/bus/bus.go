@@ -50,11 +50,32 @@ func Connect(ctx context.Context, url string, o Options) (*Conn, error) {
 		return nil, fault.Wrap(err, fault.Unavailable, "BUS_UNAVAILABLE", "no NATS server answers at %s", url).WithNext("nullius serve nats")
 	}
 	js, err := jetstream.New(nc)
+	if err == nil {
+		err = enabled(ctx, js, o.Timeout)
+	}
 	if err != nil {
 		nc.Close()
 		return nil, err
 	}
 	return &Conn{NC: nc, JS: js}, nil
+}
+
+// enabled waits until the broker keeps streams; one that never will is told apart from one that is starting.
+func enabled(ctx context.Context, js jetstream.JetStream, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	for {
+		_, err := js.AccountInfo(ctx)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+			return fault.Wrap(err, fault.Precondition, "BUS_UNSUITABLE", "the NATS server keeps no streams: JetStream is off").WithNext("nullius serve nats")
+		case ctx.Err() != nil:
+			return fault.Wrap(err, fault.Unavailable, "BUS_UNAVAILABLE", "the NATS server answers, but its streams do not")
+		}
+		wait(ctx, 200*time.Millisecond)
+	}
 }
 
 // watch tells of the connection's fate; without it the client writes to standard error.

@@ -32,8 +32,8 @@ type Config struct {
 // storeDir is JetStream's folder within the data folder.
 const storeDir = "nats"
 
-// minBytes is what the suite's streams and buckets reserve between them.
-const minBytes = 256 << 20
+// minBytes is what the suite's streams and buckets reserve between them, rounded up; below it one of them could not be made.
+const minBytes = 2 << 30
 
 // Server is a running broker.
 type Server struct {
@@ -64,7 +64,7 @@ func start(cfg Config) (*Server, error) {
 	}
 	opts := &server.Options{
 		ServerName: "nullius", StoreDir: filepath.Join(cfg.Dir, storeDir), JetStream: true, SyncAlways: true, JetStreamMaxStore: limit,
-		JetStreamMaxMemory: 256 << 20, NoSigs: true, NoLog: true, DontListen: cfg.Listen == "", MaxPayload: 1 << 20,
+		JetStreamMaxMemory: 512 << 20, NoSigs: true, NoLog: true, DontListen: cfg.Listen == "", MaxPayload: 1 << 20,
 	}
 	if cfg.Listen != "" {
 		host, port, err := hostPort(cfg.Listen)

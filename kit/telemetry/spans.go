@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"encoding/json"
+	"math"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -80,7 +81,11 @@ func attributes(kv []attribute.KeyValue) map[string]any {
 	}
 	out := make(map[string]any, len(kv))
 	for _, a := range kv {
-		out[string(a.Key)] = a.Value.AsInterface()
+		v := a.Value.AsInterface()
+		if f, ok := v.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
+			v = a.Value.Emit() // JSON has no such number
+		}
+		out[string(a.Key)] = v
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -45,7 +46,7 @@ func TestEndedSpansReachTheStream(t *testing.T) {
 	ctx, parent := tp.Tracer("test").Start(t.Context(), "parent")
 	_, child := tp.Tracer("test").Start(ctx, "child", trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithLinks(trace.LinkFromContext(ctx), trace.Link{SpanContext: other}))
-	child.SetAttributes(attribute.String("step", "plan"), attribute.Int("tokens", 7))
+	child.SetAttributes(attribute.String("step", "plan"), attribute.Int("tokens", 7), attribute.Float64("loss", math.NaN()))
 	child.AddEvent("retry", trace.WithAttributes(attribute.Int("try", 2)))
 	child.SetStatus(codes.Error, "it broke")
 	child.End()
@@ -75,7 +76,7 @@ func TestEndedSpansReachTheStream(t *testing.T) {
 	})
 	s := got["child"]
 	if s.TraceID != tid || s.ParentID != parent.SpanContext().SpanID().String() || s.Component != "coder" || s.Kind != "client" || s.Status != "error" ||
-		s.Message != "it broke" || s.End < s.Start || s.Attributes["step"] != "plan" || len(s.Events) != 1 || s.Events[0].Name != "retry" || len(s.Links) == 0 {
+		s.Message != "it broke" || s.End < s.Start || s.Attributes["step"] != "plan" || s.Attributes["loss"] != "NaN" || len(s.Events) != 1 || s.Events[0].Name != "retry" || len(s.Links) == 0 {
 		t.Errorf("child %+v", s)
 	}
 	if got["parent"].ParentID != "" {

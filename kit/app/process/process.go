@@ -161,7 +161,7 @@ func assemble(ctx context.Context, h *app.Host, name string, c *Common, attach f
 	if err != nil {
 		return err
 	}
-	if err := debug(h, c); err != nil {
+	if err := debug(h, c, func() bool { return h.Ready() && conn.NC.IsConnected() }); err != nil {
 		return err
 	}
 	tracer, meter := tel.Component(name)
@@ -170,7 +170,7 @@ func assemble(ctx context.Context, h *app.Host, name string, c *Common, attach f
 }
 
 // debug serves health and profiles on a port of its own.
-func debug(h *app.Host, c *Common) error {
+func debug(h *app.Host, c *Common, ready func() bool) error {
 	if c.Debug == "" {
 		return nil
 	}
@@ -178,7 +178,7 @@ func debug(h *app.Host, c *Common) error {
 	if err != nil {
 		return err
 	}
-	srv := &http.Server{Handler: DebugHandler(h.Ready), ReadHeaderTimeout: 5 * time.Second}
+	srv := &http.Server{Handler: DebugHandler(ready), ReadHeaderTimeout: 5 * time.Second}
 	h.Go("debug port", time.Second, func(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 		defer stop()
@@ -196,7 +196,7 @@ func DebugHandler(ready func() bool) http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if !ready() {
-			http.Error(w, "stopping", http.StatusServiceUnavailable)
+			http.Error(w, "stopping, or without a broker", http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ready")
