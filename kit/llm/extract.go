@@ -179,7 +179,7 @@ func parseObject(s string) (json.RawMessage, any, error) {
 	if err == nil {
 		return raw, v, nil
 	}
-	if errors.Is(err, errDuplicate) || len(s) > 4<<20 {
+	if errors.Is(err, errDuplicate) || !repairable(s) {
 		return nil, nil, err
 	}
 	fixed, rerr := repair(s)
@@ -191,6 +191,54 @@ func parseObject(s string) (json.RawMessage, any, error) {
 		return nil, nil, err
 	}
 	return raw, v, nil
+}
+
+// The repairer recurses, and takes a time that grows with the cube of the quotes that stand in the wrong place: texts that
+// would keep it busy for long are not given to it.
+const (
+	maxRepair   = 96 << 10
+	maxBrackets = 4000
+	maxStray    = 80
+	maxSingle   = 800
+)
+
+func repairable(s string) bool {
+	if len(s) > maxRepair {
+		return false
+	}
+	depth, deepest, opened, stray, single := 0, 0, 0, 0, 0
+	var before byte // last character that is no space
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch c {
+		case ' ', '\n', '\t', '\r':
+			continue
+		case '{', '[':
+			depth++
+			opened++
+			deepest = max(deepest, depth)
+		case '}', ']':
+			depth = max(0, depth-1)
+		case '\'':
+			single++
+		case '"':
+			if !strings.ContainsRune("{[,:", rune(before)) && !strings.ContainsRune(",:}]", rune(after(s[i+1:]))) {
+				stray++
+			}
+		}
+		before = c
+	}
+	return deepest <= maxDepth && opened <= maxBrackets && stray <= maxStray && single <= maxSingle
+}
+
+// after is the first character that is no space; a closing brace at the end.
+func after(s string) byte {
+	for i := 0; i < len(s) && i < 200; i++ {
+		if c := s[i]; c != ' ' && c != '\n' && c != '\t' && c != '\r' {
+			return c
+		}
+	}
+	return '}'
 }
 
 // repair guards against a panic of the repairer: its input is hostile.

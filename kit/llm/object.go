@@ -100,7 +100,7 @@ func judge(rep Reply, schema *jsonschema.Schema) (json.RawMessage, string) {
 		return nil, "the format: there is no JSON object in the reply"
 	}
 	first := ""
-	for i := len(found) - 1; i >= 0 && i >= len(found)-20; i-- {
+	for i := len(found) - 1; i >= 0 && i >= len(found)-8; i-- {
 		raw, v, err := parseObject(found[i])
 		rule := ""
 		if err != nil {
