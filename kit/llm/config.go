@@ -22,7 +22,7 @@ type Config struct {
 	OnlyListedHosts bool     `yaml:"only_listed_hosts"` // refuse openai-compatible endpoints of other hosts
 	MaxParallel     int      `yaml:"max_parallel"`      // calls at a time per provider and key; 0: 32
 	SoleOwner       bool     `yaml:"-"`                 // this process holds the data folder's lock
-	Process         string   `yaml:"-"`                 // names this process in the ledger; empty: a random name, the same for all its doors
+	Process         string   `yaml:"-"`                 // stands in the ledger before a random name; the same for all doors of a process
 	Times           Times    `yaml:"times"`
 }
 

@@ -25,7 +25,7 @@ type Config struct {
 	Poll      time.Duration // between looks at someone else's record: 200 ms
 	Write     time.Duration // limit of one write: 10 s
 	SoleOwner bool          // the holder of the data folder's lock: what is not this process's was left by a dead one
-	Process   string        // names this process in records; empty: a random name, the same for all its ledgers
+	Process   string        // stands in records before a random name, which all ledgers of a process share
 }
 
 func (c Config) withDefaults() Config {
@@ -59,9 +59,7 @@ func New(bucket jetstream.KeyValue, blobs store.Blobs, cfg Config) *Ledger {
 	if blobs == nil {
 		blobs = newMemoryBlobs()
 	}
-	if cfg.Process == "" {
-		cfg.Process = processName()
-	}
+	cfg.Process += "@" + processName() // a fixed name alone would take a dead process's records for our own
 	return &Ledger{
 		bucket: kv.Of(bucket), blobs: blobs, cfg: cfg.withDefaults(),
 		owner: cfg.Process + "/" + newOwner(), flights: map[string]*flight{}, watched: map[string]watch{},
