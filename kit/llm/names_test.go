@@ -90,15 +90,15 @@ func TestDoor_Model_knows_limits_and_abilities(t *testing.T) {
 		t.Errorf("o1-mini: %+v, %v", o1, err)
 	}
 	gpt, err := d.Model("gpt-4o")
-	if err != nil || !gpt.Supports["schema"] || !gpt.Supports["images"] || gpt.Priced(time.Now()) {
+	if err != nil || !gpt.Supports["schema"] || !gpt.Supports["images"] || gpt.Priced() {
 		t.Errorf("gpt-4o: %+v, %v", gpt, err)
 	}
 	local, err := d.Model("ollama/qwen3")
-	if err != nil || !local.Priced(time.Now()) || local.BaseURL != "http://box:9/v1" {
+	if err != nil || !local.Priced() || local.BaseURL != "http://box:9/v1" {
 		t.Errorf("ollama: %+v, %v", local, err)
 	}
 	odd, err := d.Model("openrouter/some/new-model")
-	if err != nil || odd.Priced(time.Now()) {
+	if err != nil || odd.Priced() {
 		t.Errorf("openrouter: %+v, %v", odd, err)
 	}
 }

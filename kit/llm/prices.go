@@ -82,10 +82,10 @@ func (p priceLine) parse() (price, error) {
 	return out, err
 }
 
-// Priced reports whether the model's cost is known at a time.
-func (m Model) Priced(at time.Time) bool {
-	_, ok := m.price(at)
-	return ok || m.Free
+// Priced reports whether the model's cost is known today.
+func (m Model) Priced() bool {
+	_, ok := m.price(time.Now())
+	return ok || m.Free || m.Recording
 }
 
 // PriceAsOf is the day the price was read, and the page; empty without one.

@@ -146,7 +146,7 @@ type page struct {
 
 // New makes a book. A nil bucket keeps the accounts in memory.
 func New(bucket jetstream.KeyValue) *Book {
-	return &Book{bucket: kv.Of(bucket), poll: 500 * time.Millisecond, pages: map[string]*page{}}
+	return &Book{bucket: kv.Of(bucket), poll: 100 * time.Millisecond, pages: map[string]*page{}}
 }
 
 // Read returns an account; one that was never written is empty.
