@@ -1,0 +1,425 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nullius.dev/kit/fault"
+	"nullius.dev/kit/store"
+	"nullius.dev/kit/telemetry"
+	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
+)
+
+func (c *cli) fileCommands() []*cobra.Command {
+	return []*cobra.Command{c.filesCommand(), c.openCommand(), c.diffCommand(), c.logsCommand(), c.eventsCommand(), c.traceCommand(), c.exportCommand()}
+}
+
+// withIdea runs f with the idea that a person named.
+func (c *cli) withIdea(ctx context.Context, name string, f func(*client, ref) error) error {
+	return c.with(ctx, func(cl *client) error {
+		r, err := cl.find(ctx, name)
+		if err != nil {
+			return err
+		}
+		if r.idea == "" {
+			return usage("%s is a study; name one of its ideas: %s/idea-1", r, r)
+		}
+		return f(cl, r)
+	})
+}
+
+func (c *cli) filesCommand() *cobra.Command {
+	var get string
+	cmd := &cobra.Command{
+		Use: "files IDEA [PATH]", Short: "List an idea's result files, print one, or download all", Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			return c.withIdea(ctx, args[0], func(cl *client, r ref) error {
+				switch {
+				case get != "":
+					if _, err := os.Stat(get); err == nil {
+						return usage("%s exists; nothing is overwritten", get)
+					}
+					return cl.download(ctx, r.name(), get)
+				case len(args) == 2:
+					return cl.read(ctx, r.name()+"/files/"+args[1], c.out)
+				}
+				l, err := cl.ListFiles(ctx, &gatewayv1.ListFilesRequest{Parent: r.name(), PageSize: 1000})
+				if err != nil {
+					return err
+				}
+				return c.emit(l, func(w *tabwriter.Writer) {
+					for _, f := range l.GetFiles() {
+						fmt.Fprintf(w, "%d\t%s\n", f.GetSizeBytes(), clean(f.GetPath()))
+					}
+				})
+			})
+		},
+	}
+	cmd.Flags().StringVar(&get, "get", "", "download everything into this new folder")
+	return cmd
+}
+
+// read streams one file to w.
+func (cl *client) read(ctx context.Context, name string, w io.Writer) error {
+	s, err := cl.ReadFile(ctx, &gatewayv1.ReadFileRequest{Name: name})
+	if err != nil {
+		return err
+	}
+	for {
+		m, err := s.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(m.GetData()); err != nil {
+			return err
+		}
+	}
+}
+
+// download writes an idea's files into a new folder, beneath it whatever their names are.
+func (cl *client) download(ctx context.Context, idea, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for token := ""; ; {
+		l, err := cl.ListFiles(ctx, &gatewayv1.ListFilesRequest{Parent: idea, PageSize: 1000, PageToken: token})
+		if err != nil {
+			return err
+		}
+		for _, f := range l.GetFiles() {
+			if err := store.CheckPath(f.GetPath()); err != nil {
+				return err
+			}
+			if d := filepath.Dir(f.GetPath()); d != "." {
+				if err := root.MkdirAll(d, 0o755); err != nil {
+					return err
+				}
+			}
+			w, err := root.Create(f.GetPath())
+			if err != nil {
+				return err
+			}
+			if err := errors.Join(cl.read(ctx, idea+"/files/"+f.GetPath(), w), w.Close()); err != nil {
+				return err
+			}
+		}
+		if token = l.GetNextPageToken(); token == "" {
+			return nil
+		}
+	}
+}
+
+func (c *cli) openCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "open IDEA", Short: "Open an idea's PDF", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			return c.withIdea(ctx, args[0], func(cl *client, r ref) error {
+				got, err := cl.GetIdea(ctx, &gatewayv1.GetIdeaRequest{Name: r.name()})
+				if err != nil {
+					return err
+				}
+				p := got.GetIdea().GetImprovedPaper().GetPdfPath()
+				if p == "" {
+					p = got.GetIdea().GetPaper().GetPdfPath()
+				}
+				if p == "" {
+					return fault.New(fault.NotFound, "FILE_UNKNOWN", "%s has no PDF yet", r).WithNext("nullius show " + r.String())
+				}
+				path := filepath.Join(os.TempDir(), strings.ReplaceAll(r.String(), "/", "-")+"-"+filepath.Base(p))
+				f, err := os.Create(path)
+				if err != nil {
+					return err
+				}
+				if err := errors.Join(cl.read(ctx, r.name()+"/files/"+p, f), f.Close()); err != nil {
+					return err
+				}
+				fmt.Fprintln(c.out, path)
+				if viewer, err := exec.LookPath("xdg-open"); err == nil && os.Getenv("DISPLAY") != "" {
+					return exec.CommandContext(ctx, viewer, path).Start()
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func (c *cli) diffCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "diff IDEA [STEP]", Short: "Show what the coder changed, in one step or in all", Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			return c.withIdea(ctx, args[0], func(cl *client, r ref) error {
+				got, err := cl.GetIdea(ctx, &gatewayv1.GetIdeaRequest{Name: r.name()})
+				if err != nil {
+					return err
+				}
+				found := false
+				for _, s := range got.GetIdea().GetSteps() {
+					if s.GetDiffDigest() == "" || (len(args) == 2 && !strings.HasSuffix(s.GetStep(), args[1])) {
+						continue
+					}
+					found = true
+					fmt.Fprintf(c.out, "# %s\n", s.GetStep())
+					if err := cl.read(ctx, r.name()+"/blobs/"+s.GetDiffDigest(), c.out); err != nil {
+						return err
+					}
+				}
+				if !found && len(args) == 2 {
+					return fault.New(fault.NotFound, "FILE_UNKNOWN", "%s has no step %q that changed code", r, args[1]).WithNext("nullius show " + r.String())
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func (c *cli) logsCommand() *cobra.Command {
+	var follow bool
+	var stage string
+	var tail int
+	cmd := &cobra.Command{
+		Use: "logs IDEA", Short: "Print what an idea's experiments wrote; -f goes on with running ones", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			return c.with(ctx, func(cl *client) error {
+				r, err := cl.find(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				if r.idea == "" { // a study's own logs: its baseline's events
+					return c.watchOnce(ctx, cl, r, watchOptions{stage: "baseline"}, new(string))
+				}
+				got, err := cl.GetIdea(ctx, &gatewayv1.GetIdeaRequest{Name: r.name()})
+				if err != nil {
+					return err
+				}
+				for _, s := range got.GetIdea().GetSteps() {
+					if stage != "" && s.GetStage() != stage {
+						continue
+					}
+					if err := c.printLog(ctx, cl, r, s, tail); err != nil {
+						return err
+					}
+				}
+				if follow {
+					return c.watch(ctx, cl, r, watchOptions{logs: true, fromNow: true})
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with running experiments")
+	cmd.Flags().StringVar(&stage, "stage", "", "only this stage")
+	cmd.Flags().IntVar(&tail, "tail", 0, "last lines of each stream (0: all that was kept)")
+	return cmd
+}
+
+func (c *cli) printLog(ctx context.Context, cl *client, r ref, s *gatewayv1.StepView, tail int) error {
+	if s.GetBad() || s.GetStdoutDigest() != "" || s.GetStderrDigest() != "" {
+		fmt.Fprintf(c.out, "==== %s %s %s\n", s.GetStep(), s.GetOutcome(), clean(s.GetText()))
+	}
+	for _, d := range []string{s.GetStdoutDigest(), s.GetStderrDigest()} {
+		if d == "" {
+			continue
+		}
+		var b bytes.Buffer
+		if err := cl.read(ctx, r.name()+"/blobs/"+d, &b); err != nil {
+			return err
+		}
+		lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+		if tail > 0 && len(lines) > tail {
+			lines = lines[len(lines)-tail:]
+		}
+		for _, l := range lines {
+			fmt.Fprintln(c.out, strings.ToValidUTF8(stripControl(l), "\uFFFD"))
+		}
+	}
+	return nil
+}
+
+func stripControl(s string) string {
+	return strings.Map(func(r rune) rune {
+		if (r < 32 && r != '\t') || r == 127 {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+func (c *cli) eventsCommand() *cobra.Command {
+	var follow, journal bool
+	cmd := &cobra.Command{
+		Use: "events NAME", Short: "Print a study's or idea's events; -f goes on", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			return c.with(ctx, func(cl *client) error {
+				r, err := cl.find(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				if follow {
+					return c.watch(ctx, cl, r, watchOptions{journal: journal})
+				}
+				wctx, cancel := context.WithTimeout(ctx, 2*time.Second) // what is there comes at once
+				defer cancel()
+				if err := c.watchOnce(wctx, cl, r, watchOptions{journal: journal}, new(string)); err != nil && wctx.Err() == nil && !errors.Is(err, errSettled) {
+					return err
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until it ends")
+	cmd.Flags().BoolVar(&journal, "journal", false, "with the journal's own events (-o jsonl shows them)")
+	return cmd
+}
+
+func (c *cli) traceCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "trace IDEA", Short: "Print an idea's spans as a tree", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			return c.withIdea(ctx, args[0], func(cl *client, r ref) error {
+				var b bytes.Buffer
+				if err := cl.read(ctx, r.name()+"/files/trace.jsonl", &b); err != nil {
+					return err
+				}
+				if c.output != "table" {
+					_, err := c.out.Write(b.Bytes())
+					return err
+				}
+				return c.printTrace(b.Bytes())
+			})
+		},
+	}
+}
+
+func (c *cli) printTrace(data []byte) error {
+	var spans []telemetry.Span
+	dec := json.NewDecoder(bytes.NewReader(data))
+	for dec.More() {
+		var s telemetry.Span
+		if err := dec.Decode(&s); err != nil {
+			return err
+		}
+		spans = append(spans, s)
+	}
+	known := map[string]bool{}
+	children := map[string][]telemetry.Span{}
+	for _, s := range spans {
+		known[s.SpanID] = true
+	}
+	for _, s := range spans {
+		parent := s.ParentID
+		if !known[parent] {
+			parent = ""
+		}
+		children[parent] = append(children[parent], s)
+	}
+	var walk func(id string, depth int)
+	walk = func(id string, depth int) {
+		for _, s := range children[id] {
+			fmt.Fprintf(c.out, "%s%-*s %9.1f ms  %s", strings.Repeat("  ", depth), max(1, 70-2*depth), clean(s.Name), float64(s.End-s.Start)/1e6, s.Component)
+			if s.Status == "error" {
+				fmt.Fprint(c.out, "  ERROR ", clean(s.Message))
+			}
+			fmt.Fprintln(c.out)
+			if s.SpanID != "" && depth < 50 {
+				walk(s.SpanID, depth+1)
+			}
+		}
+	}
+	walk("", 0)
+	return nil
+}
+
+func (c *cli) exportCommand() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use: "export-recording STUDY", Short: "Write what a replay of a study needs, as a folder to read and review", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			return c.with(ctx, func(cl *client) error {
+				r, err := cl.find(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				if dir == "" {
+					dir = r.study + "-recording"
+				}
+				return c.export(ctx, cl, ref{study: r.study}, dir)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "folder to make (default STUDY-recording)")
+	return cmd
+}
+
+func (c *cli) export(ctx context.Context, cl *client, r ref, dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return usage("%s exists; nothing is overwritten", dir)
+	}
+	s, err := cl.ExportRecording(ctx, &gatewayv1.ExportRecordingRequest{Name: r.name()})
+	if err != nil {
+		return err
+	}
+	files := map[string]*bytes.Buffer{}
+	current := ""
+	for {
+		m, err := s.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		for _, w := range m.GetWarnings() {
+			fmt.Fprintln(c.err, "warning:", clean(w.GetText()))
+		}
+		if ch := m.GetChunk(); ch != nil {
+			if ch.GetPath() != "" {
+				current = ch.GetPath()
+				files[current] = &bytes.Buffer{}
+			}
+			if b := files[current]; b != nil {
+				b.Write(ch.GetData())
+			}
+		}
+	}
+	for path, b := range files {
+		if err := store.CheckPath(path); err != nil {
+			return err
+		}
+		full := filepath.Join(dir, filepath.FromSlash(path))
+		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(full, b.Bytes(), 0o644); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(c.out, "%s: %d files\n", dir, len(files))
+	return nil
+}

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"nullius.dev/gateway"
+	"nullius.dev/kit/app"
+	"nullius.dev/kit/app/process"
+	"nullius.dev/kit/bus"
+	"nullius.dev/kit/fault"
+	"nullius.dev/kit/llm"
+	"nullius.dev/kit/llm/budget"
+	"nullius.dev/kit/llm/ledger"
+	"nullius.dev/kit/natsd"
+	"nullius.dev/kit/rpc"
+	"nullius.dev/kit/sandbox"
+	"nullius.dev/kit/store"
+	"nullius.dev/kit/telemetry"
+	"nullius.dev/services/coder"
+	"nullius.dev/services/executor"
+	"nullius.dev/services/ideation"
+	"nullius.dev/services/reviewer"
+	"nullius.dev/services/writer"
+)
+
+// suite is every service in this process.
+type suite struct {
+	host    *app.Host
+	gateway *gateway.Service
+	nats    *natsd.Server
+	box     *sandbox.Sandbox
+	weak    error // why there is no sandbox
+	dataDir string
+}
+
+// suiteConfig says where the all-in-one keeps its data and listens.
+type suiteConfig struct {
+	DataDir  string
+	Listen   string
+	Insecure bool
+	Log      *slog.Logger
+}
+
+// startSuite builds the all-in-one: broker, shared parts, leaves, the gateway last. On an error what was built is taken down again.
+func startSuite(ctx context.Context, cfg suiteConfig) (_ *suite, err error) {
+	if cfg.DataDir == "" {
+		cfg.DataDir = process.DefaultDataDir()
+	}
+	s := &suite{host: app.NewHost(ctx, cfg.Log), dataDir: cfg.DataDir}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.host.Stop())
+		}
+	}()
+	if s.nats, err = natsd.Start(natsd.Config{Dir: cfg.DataDir, Log: cfg.Log.With("component", "nats")}); err != nil {
+		return nil, err
+	}
+	s.host.OnStop("broker", 10*time.Second, func(context.Context) error { return s.nats.Stop() })
+	conn, err := s.nats.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.host.OnStop("bus", time.Second, func(context.Context) error { conn.Close(); return nil })
+	tel, err := telemetry.New(ctx, telemetry.ToBus(conn))
+	if err != nil {
+		return nil, err
+	}
+	if _, err = telemetry.OpenStream(ctx, conn); err != nil {
+		return nil, err
+	}
+	s.host.OnStop("telemetry", 4*time.Second, tel.Shutdown)
+	s.host.SetTelemetry(tel.Component)
+	blobs, err := store.OpenDir(filepath.Join(cfg.DataDir, "blobs"))
+	if err != nil {
+		return nil, err
+	}
+	s.box, s.weak = sandbox.New(ctx, sandbox.DefaultConfig(), cfg.Log.With("component", "sandbox"))
+	return s, s.attach(ctx, cfg, conn, blobs)
+}
+
+func (s *suite) attach(ctx context.Context, cfg suiteConfig, conn *bus.Conn, blobs store.Blobs) error {
+	n := rpc.NewNetwork(rpc.Options{Tracer: s.host.Component("nullius").Tracer()})
+	models := func(component string) (*llm.Door, error) {
+		h := s.host.Component(component)
+		d, err := llm.Open(ctx, llm.Config{Component: component, SoleOwner: true, Process: "all-in-one"}, llm.On{Bus: conn, Blobs: blobs, Log: h.Log(), Tracer: h.Tracer(), Meter: h.Meter()})
+		if err == nil {
+			s.host.OnStop("models of "+component, 12*time.Second, d.Close)
+		}
+		return d, err
+	}
+	var check *llm.Door
+	for _, attach := range []func() error{
+		func() error { return s.attachExecutor(n, conn, blobs) },
+		func() (err error) { check, err = s.attachIdeation(n, conn, blobs, models); return err },
+		func() error {
+			d, err := models("coder")
+			if err != nil {
+				return err
+			}
+			c := coder.DefaultConfig()
+			c.Listen = "inproc:coder"
+			return coder.Attach(s.host.Component("coder"), n, c, coder.Shared{Models: d, Blobs: blobs, Sandbox: s.runner()})
+		},
+		func() error {
+			d, err := models("writer")
+			if err != nil {
+				return err
+			}
+			c := writer.DefaultConfig()
+			c.Listen, c.Peers.Literature = "inproc:writer", "inproc:ideation"
+			h := s.host.Component("writer")
+			return writer.Attach(h, n.For(h), c, writer.Shared{Models: d, Blobs: blobs, Sandbox: s.runner()})
+		},
+		func() error {
+			d, err := models("reviewer")
+			if err != nil {
+				return err
+			}
+			c := reviewer.DefaultConfig()
+			c.Listen = "inproc:reviewer"
+			return reviewer.Attach(s.host.Component("reviewer"), n, c, reviewer.Shared{Models: d, Blobs: blobs, Sandbox: s.runner()})
+		},
+	} {
+		if err := attach(); err != nil {
+			return err
+		}
+	}
+	return s.attachGateway(ctx, cfg, n, conn, blobs, check)
+}
+
+// runner gives the sandbox as an interface that is nil when there is none.
+func (s *suite) runner() sandbox.Runner {
+	if s.box == nil {
+		return nil
+	}
+	return s.box
+}
+
+func (s *suite) attachExecutor(n *rpc.Network, conn *bus.Conn, blobs store.Blobs) error {
+	c := executor.DefaultConfig()
+	c.Listen, c.SoleOwner, c.State, c.DrainTimeout = "inproc:executor", true, filepath.Join(s.dataDir, "executor"), time.Second
+	sh := executor.Shared{Bus: conn, Blobs: blobs, Refusal: s.weak}
+	if s.box != nil {
+		sh.Sandbox = s.box
+	}
+	return executor.Attach(s.host.Component("executor"), n, c, sh)
+}
+
+func (s *suite) attachIdeation(n *rpc.Network, conn *bus.Conn, blobs store.Blobs, models func(string) (*llm.Door, error)) (*llm.Door, error) {
+	d, err := models("ideation")
+	if err != nil {
+		return nil, err
+	}
+	c := ideation.DefaultConfig()
+	c.Listen, c.DataDir = "inproc:ideation", s.dataDir
+	return d, ideation.Attach(s.host.Component("ideation"), n, c, ideation.Shared{Bus: conn, Models: d, Ledger: d.Ledger(), Blobs: blobs})
+}
+
+func (s *suite) attachGateway(ctx context.Context, cfg suiteConfig, n *rpc.Network, conn *bus.Conn, blobs store.Blobs, door *llm.Door) error {
+	c := gateway.DefaultConfig()
+	c.DataDir, c.SoleOwner, c.Insecure = s.dataDir, true, cfg.Insecure
+	if cfg.Listen != "" {
+		c.Listen = cfg.Listen
+	}
+	c.Peers = gateway.Peers{Ideation: "inproc:ideation", Coder: "inproc:coder", Executor: "inproc:executor", Writer: "inproc:writer", Reviewer: "inproc:reviewer"}
+	budgets, err := conn.KV(ctx, budget.Bucket())
+	if err != nil {
+		return err
+	}
+	entries, err := conn.KV(ctx, ledger.Bucket())
+	if err != nil {
+		return err
+	}
+	h := s.host.Component("gateway")
+	s.gateway, err = gateway.Attach(ctx, h, n.For(h), c, gateway.Shared{
+		Bus: conn, Blobs: blobs, Budgets: budget.New(budgets), Ledger: ledger.New(entries, blobs, ledger.Config{}), CheckModel: checkModel(door),
+	})
+	return err
+}
+
+// checkModel says before a study starts whether a model can be called.
+func checkModel(d *llm.Door) func(context.Context, string, bool) error {
+	return func(_ context.Context, name string, priced bool) error {
+		m, err := d.Model(name)
+		if err != nil {
+			return err
+		}
+		if err := d.KeyState(m); err != nil {
+			return err
+		}
+		if priced && !m.Priced() {
+			return fault.New(fault.Precondition, "MODEL_UNPRICED", "%s has no price, so no budget can hold.", name).WithNext("--allow-unpriced")
+		}
+		return nil
+	}
+}
+
+func newLogger(level string) *slog.Logger { return telemetry.NewLogger(os.Stderr, level) }
