@@ -23,8 +23,8 @@ const testKey = "sk-canary-0123456789abcdef"
 // quick are times under which a test of failures takes milliseconds.
 func quick() llm.Times {
 	return llm.Times{
-		Connect: time.Second, FirstByte: 150 * time.Millisecond, Gap: 150 * time.Millisecond, KeepAlive: 300 * time.Millisecond,
-		Try: 2 * time.Second, Backoff: time.Millisecond, Circuit: 50 * time.Millisecond, Quiet: time.Hour,
+		Connect: 10 * time.Second, FirstByte: 10 * time.Second, Gap: 10 * time.Second, KeepAlive: 20 * time.Second,
+		Try: 20 * time.Second, Backoff: time.Millisecond, Circuit: 50 * time.Millisecond, Quiet: time.Hour,
 	}
 }
 
@@ -311,7 +311,11 @@ func TestDoor_Chat_errors_name_reason_sentence_and_next_command(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := llmfault.New(t, tc.plays...)
-			d := lab(t, s)
+			d := lab(t, s, func(c *llm.Config, _ *llm.Deps) {
+				if tc.cause == "TIMEOUT" {
+					c.Times.FirstByte, c.Times.Gap = 150*time.Millisecond, 150*time.Millisecond
+				}
+			})
 			_, err := d.Chat(t.Context(), ask("Say."))
 			checkFault(t, err, tc.kind, tc.reason, tc.sentence, tc.next)
 			if f, ok := fault.As(err); ok && f.Meta["cause"] != tc.cause {
