@@ -134,6 +134,15 @@ func Judge(ref Reference, p paper.Paper) Decision {
 	return d
 }
 
+// Differences lists in what a reference differs from a record of which it is known to be.
+func Differences(ref Reference, p paper.Paper) []Difference {
+	asked, like := prepare(ref.Title), 0.0
+	for _, t := range p.Titles() {
+		like = max(like, text.Likeness(asked.letters, prepare(t).letters))
+	}
+	return differences(ref, p, compare(ref, p), like, yearGap(ref.Year, p))
+}
+
 func differences(ref Reference, p paper.Paper, who names, like float64, gap int) []Difference {
 	var out []Difference
 	if like < 0.97 {

@@ -1,0 +1,217 @@
+package openalex
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"nullius.dev/services/ideation/internal/paper"
+	"nullius.dev/services/ideation/internal/text"
+)
+
+type papersOf = []paper.Paper
+
+const (
+	maxPosition = 10_000 // of a word in an abstract
+	maxResults  = 200
+	fullList    = 100 // authors that OpenAlex tells at most
+)
+
+type location struct {
+	LandingPageURL *string `json:"landing_page_url"`
+	PDFURL         *string `json:"pdf_url"`
+	Source         *struct {
+		DisplayName *string `json:"display_name"`
+		Type        *string `json:"type"`
+	} `json:"source"`
+}
+
+type work struct {
+	ID          *string `json:"id"`
+	DOI         *string `json:"doi"`
+	DisplayName *string `json:"display_name"`
+	Authorships []struct {
+		Author *struct {
+			DisplayName *string `json:"display_name"`
+		} `json:"author"`
+		RawName *string `json:"raw_author_name"`
+	} `json:"authorships"`
+	Year     *int64     `json:"publication_year"`
+	Type     *string    `json:"type"`
+	Primary  *location  `json:"primary_location"`
+	Others   []location `json:"locations"`
+	BestOpen *location  `json:"best_oa_location"`
+	Biblio   *struct {
+		Volume    *string `json:"volume"`
+		Issue     *string `json:"issue"`
+		FirstPage *string `json:"first_page"`
+		LastPage  *string `json:"last_page"`
+	} `json:"biblio"`
+	Inverted  map[string][]int64 `json:"abstract_inverted_index"`
+	Cited     *int64             `json:"cited_by_count"`
+	Retracted *bool              `json:"is_retracted"`
+}
+
+// decode reads an answer. A work that cannot be read is left out; an answer without the frame of one is an error.
+func decode(body []byte, single bool) (papersOf, int64, error) {
+	if single {
+		var w work
+		if err := json.Unmarshal(body, &w); err != nil {
+			return nil, 0, err
+		}
+		p, ok := w.paper()
+		if !ok {
+			return nil, 0, errors.New("a record without title")
+		}
+		return papersOf{p}, 1, nil
+	}
+	var page struct {
+		Meta *struct {
+			Count int64 `json:"count"`
+		} `json:"meta"`
+		Results *[]json.RawMessage `json:"results"`
+	}
+	if err := json.Unmarshal(body, &page); err != nil {
+		return nil, 0, err
+	}
+	if page.Results == nil {
+		return nil, 0, errors.New("no results field")
+	}
+	var out papersOf
+	for i, raw := range *page.Results {
+		var w work
+		if i == maxResults {
+			break
+		}
+		if json.Unmarshal(raw, &w) != nil {
+			continue
+		}
+		if p, ok := w.paper(); ok {
+			out = append(out, p)
+		}
+	}
+	if len(out) == 0 && len(*page.Results) > 0 {
+		return nil, 0, errors.New("no work can be read")
+	}
+	total := int64(len(out))
+	if page.Meta != nil && page.Meta.Count > total {
+		total = page.Meta.Count
+	}
+	return out, total, nil
+}
+
+func str(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func (w work) paper() (paper.Paper, bool) {
+	p := paper.Paper{Title: str(w.DisplayName), DOI: str(w.DOI), Abstract: abstract(w.Inverted)}
+	if text.Norm(p.Title) == "" {
+		return p, false
+	}
+	if w.Year != nil && *w.Year > 0 && *w.Year < 3000 {
+		p.Year = int(*w.Year)
+	}
+	if w.Cited != nil && *w.Cited >= 0 {
+		p.Citations = w.Cited
+	}
+	p.Retracted = w.Retracted != nil && *w.Retracted
+	for _, a := range w.Authorships {
+		name := str(a.RawName)
+		if a.Author != nil && str(a.Author.DisplayName) != "" {
+			name = str(a.Author.DisplayName)
+		}
+		if au := paper.ParseAuthor(name); au != (paper.Author{}) {
+			p.Authors = append(p.Authors, au)
+		}
+	}
+	p.AuthorsCut = len(w.Authorships) >= fullList
+	w.place(&p)
+	record := str(w.ID)
+	if i := strings.LastIndexByte(record, '/'); i >= 0 {
+		record = record[i+1:]
+	}
+	p.Origins = []paper.Origin{{Engine: paper.OpenAlex, Record: text.ClipRunes(text.OneLine(record), 40)}}
+	return p.Clean(), true
+}
+
+// place fills in where the work appeared. A repository is no venue.
+func (w work) place(p *paper.Paper) {
+	sourceType := ""
+	if w.Primary != nil {
+		p.URL = str(w.Primary.LandingPageURL)
+		if s := w.Primary.Source; s != nil {
+			sourceType = str(s.Type)
+			if sourceType != "repository" {
+				p.Venue = str(s.DisplayName)
+			}
+		}
+	}
+	p.Kind = kind(str(w.Type), sourceType)
+	if w.BestOpen != nil {
+		p.PDF = str(w.BestOpen.PDFURL)
+	}
+	for _, l := range append([]location{{LandingPageURL: w.DOI}}, w.Others...) {
+		if u := str(l.LandingPageURL); p.ArXiv == "" && strings.Contains(strings.ToLower(u), "arxiv") {
+			p.ArXiv = paper.CleanArXiv(u)
+		}
+	}
+	if b := w.Biblio; b != nil {
+		p.Volume, p.Number, p.Pages = str(b.Volume), str(b.Issue), str(b.FirstPage)
+		if last := str(b.LastPage); last != "" && last != p.Pages && p.Pages != "" {
+			p.Pages += "-" + last
+		}
+	}
+}
+
+func kind(workType, sourceType string) string {
+	switch workType {
+	case "book", "monograph":
+		return paper.Book
+	case "book-chapter":
+		if sourceType == "conference" {
+			return paper.Conference
+		}
+		return paper.Chapter
+	case "report":
+		return paper.Report
+	case "preprint":
+		return paper.Preprint
+	}
+	switch sourceType {
+	case "journal":
+		return paper.Journal
+	case "conference":
+		return paper.Conference
+	case "repository":
+		return paper.Preprint
+	}
+	return paper.Other
+}
+
+// abstract puts the words of an inverted index back in order.
+func abstract(inverted map[string][]int64) string {
+	last := int64(-1)
+	for _, at := range inverted {
+		for _, i := range at {
+			if i >= 0 && i < maxPosition {
+				last = max(last, i)
+			}
+		}
+	}
+	if last < 0 {
+		return ""
+	}
+	words := make([]string, last+1)
+	for w, at := range inverted {
+		for _, i := range at {
+			if i >= 0 && i < maxPosition && (words[i] == "" || w < words[i]) {
+				words[i] = w
+			}
+		}
+	}
+	return text.Clip(strings.Join(strings.Fields(strings.Join(words, " ")), " "), 4*paper.MaxAbstract)
+}
