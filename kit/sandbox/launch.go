@@ -60,7 +60,7 @@ func (s *Sandbox) launch(spec Spec, u *user, g group, attack string) (*launch, e
 	if s.groups.wall() == WallWatchdog {
 		// Above what the watchdog allows: it bounds a burst between two looks,
 		// and leaves the verdict to the watchdog.
-		o.DataBytes = 2*spec.Limits.MemoryBytes + 512*mib
+		o.DataBytes = 4*spec.Limits.MemoryBytes + 4*gib
 	}
 	if err := l.descriptors(s, o); err != nil {
 		l.closeFiles()
@@ -165,7 +165,7 @@ func (l *launch) stage() ([]Bind, error) {
 	if l.user == nil || len(all) == 0 {
 		return all, nil
 	}
-	for _, b := range all {
+	for _, b := range l.spec.Binds { // an interpreter is as its owner made it
 		if err := l.prepare(b); err != nil {
 			return nil, err
 		}

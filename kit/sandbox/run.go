@@ -128,7 +128,7 @@ func (w *watch) follow(ctx context.Context) error {
 			}
 			w.stop(TimedOut, grace)
 		case <-grace.C:
-			w.result.Forced = true
+			w.result.Forced = !w.ended
 			w.kill()
 		case <-look.C:
 			w.lookAtMemory()

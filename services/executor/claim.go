@@ -40,6 +40,11 @@ func (n *node) handle(ctx context.Context, msg jetstream.Msg, held *slot) {
 	}()
 	id := string(msg.Data())
 	log := n.s.log.With("job_id", id)
+	if !n.begin(id) { // a second message of a job that this node is at
+		_ = msg.NakWithDelay(n.s.cfg.BusyDelay)
+		return
+	}
+	defer n.done(id)
 	r, err := n.s.jobs.get(ctx, id)
 	if errors.Is(err, fault.NotFound) {
 		log.WarnContext(ctx, "message without a job")
@@ -131,11 +136,28 @@ func (n *node) judge(ctx context.Context, r *record) (verdict, time.Duration) {
 	return verdictDone, 0
 }
 
+// begin makes one message of a job the only one that this node handles.
+func (n *node) begin(id string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.handling[id] {
+		return false
+	}
+	n.handling[id] = true
+	return true
+}
+
+func (n *node) done(id string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.handling, id)
+}
+
+// held tells whether a living node has the claim. One of this node's own is a
+// left-over: whoever asks is the only one who handles the job here.
 func (n *node) held(ctx context.Context, r *record) (bool, error) {
 	if r.Instance == n.instance {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		return n.running[r.GetJob().GetJobId()] != nil, nil
+		return false, nil
 	}
 	return n.s.jobs.holds(ctx, r.Instance, r.GetJob().GetJobId())
 }

@@ -44,7 +44,8 @@ type node struct {
 	draining bool
 	lowDisk  bool
 	running  map[string]*attempt
-	tell     sync.Mutex // heartbeats in order
+	handling map[string]bool // jobs of which a message is being handled
+	tell     sync.Mutex      // heartbeats in order
 	pythons  pythons
 }
 
@@ -117,7 +118,7 @@ func (s *Service) newNode(ctx context.Context) (*node, error) {
 	}
 	n := &node{
 		s: s, instance: hex.EncodeToString(id[:]), state: st, slots: newSlots(cpus, devices), gpuNote: note,
-		pools: map[string]string{}, total: hostMemory(), started: time.Now(), running: map[string]*attempt{},
+		pools: map[string]string{}, total: hostMemory(), started: time.Now(), running: map[string]*attempt{}, handling: map[string]bool{},
 	}
 	n.memory = n.total / uint64(cpus)
 	for _, p := range s.cfg.Pools {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -22,6 +23,7 @@ import (
 	"nullius.dev/kit/sandbox"
 	"nullius.dev/kit/store"
 	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
+	"nullius.dev/proto/subject"
 	"nullius.dev/services/executor"
 )
 
@@ -217,11 +219,14 @@ func TestRestart_AKilledExecutorGoesOnAtOnce(t *testing.T) {
 			if r.GetEndReason() != executorv1.EndReason_SUCCEEDED || r.GetAttempt() != 2 || len(r.GetEarlier()) != 1 || r.GetEarlier()[0].GetEnd() != "LOST" {
 				t.Errorf("%v", r)
 			}
-			work, _ := os.ReadDir(filepath.Join(c.dir, "a", "work"))
-			notes, _ := os.ReadDir(filepath.Join(c.dir, "a", "journal"))
-			if len(work)+len(notes) > 0 {
-				t.Errorf("left: %v, %v", work, notes)
-			}
+			kittest.Eventually(t, 5*time.Second, func() error {
+				work, _ := os.ReadDir(filepath.Join(c.dir, "a", "work"))
+				notes, _ := os.ReadDir(filepath.Join(c.dir, "a", "journal"))
+				if len(work)+len(notes) > 0 {
+					return fmt.Errorf("left: %v, %v", work, notes)
+				}
+				return nil
+			})
 		})
 	}
 }
@@ -336,6 +341,71 @@ func TestRestart_TwoExecutorsShareTheQueue(t *testing.T) {
 	if nodes["a"] == 0 || nodes["b"] == 0 {
 		t.Errorf("jobs per node: %v", nodes)
 	}
+}
+
+func TestRestart_RandomKillsLoseNothing(t *testing.T) {
+	c := newCluster(t)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	var jobs []*executorv1.Job
+	for i := range 6 {
+		j := c.job(fmt.Sprintf("kills-%d", i), "import time\ntime.sleep(0.4)\n"+good)
+		j.Env = map[string]string{"NULLIUS_SIZE": "lite"}
+		c.submit(c.client, j)
+		jobs = append(jobs, j)
+	}
+	for range 6 {
+		child := c.child(t, childOrders{State: "a", Node: "a", Sole: true})
+		time.Sleep(time.Duration(100+rnd.IntN(700)) * time.Millisecond) // the moment of the kill is the test
+		kill(t, child)
+	}
+	c.child(t, childOrders{State: "a", Node: "a", Sole: true})
+	var snapshot string
+	for _, j := range jobs {
+		r := c.until(t, j.GetJobId(), 30*time.Second, ended).GetResult()
+		if r.GetEndReason() != executorv1.EndReason_SUCCEEDED || snapshot != "" && snapshot != r.GetSnapshot() {
+			t.Errorf("%v", r)
+		}
+		snapshot = r.GetSnapshot()
+	}
+	queueIsEmpty(t, c.world)
+}
+
+func queueIsEmpty(t *testing.T, w *world) {
+	t.Helper()
+	kittest.Eventually(t, 10*time.Second, func() error {
+		s, err := w.bus.JS.Stream(t.Context(), subject.StreamJobs)
+		if err == nil && s.CachedInfo().State.Msgs > 0 {
+			err = fmt.Errorf("%d messages are left", s.CachedInfo().State.Msgs)
+		}
+		return err
+	})
+}
+
+func TestExecutor_DoubledMessagesHaveOneEffect(t *testing.T) {
+	w := open(t)
+	var ids []string
+	for i := range 6 {
+		j := w.job(fmt.Sprintf("doubled-%d", i), good)
+		j.Env = map[string]string{"NULLIUS_SIZE": "lite"}
+		w.submit(w.client, j)
+		for range 4 { // without a message id: as after the window of duplicates
+			if _, err := w.bus.Publish(t.Context(), subject.Jobs("cpu"), "", "again", []byte(j.GetJobId())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ids = append(ids, j.GetJobId())
+	}
+	if _, err := w.bus.Publish(t.Context(), subject.Jobs("cpu"), "", "garbage", []byte("\xff no job > *")); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
+		if r := w.watch(w.client, id).record.GetResult(); r.GetEndReason() != executorv1.EndReason_SUCCEEDED || r.GetAttempt() != 1 {
+			t.Errorf("%v", r)
+		}
+	}
+	queueIsEmpty(t, w)
 }
 
 func TestRestart_TwoProcessesCannotShareAStateFolder(t *testing.T) {

@@ -34,7 +34,7 @@ func (s *Service) Watch(ctx context.Context, req *executorv1.WatchRequest, send 
 		f.attempt = max(1, first.GetAttempt())
 		f.want = [3]uint64{}
 	}
-	chunks, stop, err := s.jobs.follow(ctx, req.GetJobId())
+	chunks, none, stop, err := s.jobs.follow(ctx, req.GetJobId())
 	if err != nil {
 		return err
 	}
@@ -61,6 +61,7 @@ func (s *Service) Watch(ctx context.Context, req *executorv1.WatchRequest, send 
 				return fault.Wrap(err, fault.Internal, "JOB_DAMAGED", "the record of job %s cannot be read", req.GetJobId())
 			}
 			if r.ended() {
+				f.expired = first.ended() && none
 				return f.finish(ctx, r, chunks)
 			}
 			if err := f.state(ctx, r); err != nil {
@@ -82,6 +83,7 @@ type follower struct {
 	want    [3]uint64 // next offset by stream
 	last    *record
 	told    string // what the job waited for, as it was last told
+	expired bool   // no log chunk is left, and none will come
 }
 
 func (f *follower) state(ctx context.Context, r *record) error {
@@ -149,7 +151,7 @@ func (f *follower) finish(ctx context.Context, r *record, chunks <-chan *executo
 	complete := func() bool {
 		return f.want[1] >= total[1] && f.want[2] >= total[2]
 	}
-	for waiting := true; waiting && !complete(); {
+	for waiting := !f.expired; waiting && !complete(); {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -171,13 +173,14 @@ func (f *follower) finish(ctx context.Context, r *record, chunks <-chan *executo
 	return f.send(&executorv1.WatchResponse{Event: &executorv1.WatchResponse_Result{Result: r.JobRecord}})
 }
 
-// follow delivers a job's log chunks, from the oldest kept.
-func (j *jobs) follow(ctx context.Context, id string) (<-chan *executorv1.LogChunk, func(), error) {
+// follow delivers a job's log chunks, from the oldest kept; none says that
+// there is none yet.
+func (j *jobs) follow(ctx context.Context, id string) (chunks <-chan *executorv1.LogChunk, none bool, stop func(), err error) {
 	c, err := j.logs.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{logSubject(id)}, DeliverPolicy: jetstream.DeliverAllPolicy, InactiveThreshold: 30 * time.Second,
 	})
 	if err != nil {
-		return nil, nil, busFault(err, "follow a log")
+		return nil, false, nil, busFault(err, "follow a log")
 	}
 	out := make(chan *executorv1.LogChunk)
 	cc, err := c.Consume(func(m jetstream.Msg) {
@@ -191,7 +194,8 @@ func (j *jobs) follow(ctx context.Context, id string) (<-chan *executorv1.LogChu
 		}
 	}, jetstream.PullMaxMessages(64))
 	if err != nil {
-		return nil, nil, busFault(err, "follow a log")
+		return nil, false, nil, busFault(err, "follow a log")
 	}
-	return out, cc.Stop, nil
+	info := c.CachedInfo()
+	return out, info != nil && info.NumPending == 0 && info.Delivered.Stream == 0, cc.Stop, nil
 }
