@@ -180,7 +180,7 @@ func overBudget(no *budget.Refusal) error {
 		return f.WithMeta("account", no.Account).WithNext("nullius approve " + name + " --add-budget " + wholeDollars(a.Limit.Pico/2, no.Need.Pico-left.Pico))
 	}
 	f.Message = fmt.Sprintf("%s has %s of %s tokens left; the next call may need %s", name, thousands(left.Tokens), thousands(a.Limit.Tokens), thousands(no.Need.Tokens))
-	return f.WithMeta("account", no.Account).WithNext("nullius approve " + name + " --add-budget-tokens " + strconv.FormatInt(max(a.Limit.Tokens/2, no.Need.Tokens-left.Tokens), 10))
+	return f.WithMeta("account", no.Account).WithNext("nullius approve " + name + " --add-tokens " + strconv.FormatInt(max(a.Limit.Tokens/2, no.Need.Tokens-left.Tokens), 10))
 }
 
 // wholeDollars proposes a raise: half of the limit, at least what is missing, rounded up.

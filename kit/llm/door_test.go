@@ -397,6 +397,14 @@ func TestDoor_Chat_errors_before_a_provider_is_called(t *testing.T) {
 		_, err := d.Chat(t.Context(), ask("Say."))
 		checkFault(t, err, fault.Exhausted, "BUDGET_EXCEEDED", "s-1 has $0.0005 of $0.0005 left; the next call may need $0.0022", "nullius approve s-1 --add-budget 1")
 	})
+	t.Run("tokens that are used up", func(t *testing.T) {
+		d := lab(t, s)
+		if err := d.Budgets().SetLimit(t.Context(), "s-1.idea-1", amount(0, 100)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := d.Chat(t.Context(), ask("Say."))
+		checkFault(t, err, fault.Exhausted, "BUDGET_EXCEEDED", "s-1/idea-1 has 100 of 100 tokens left; the next call may need 235", "nullius approve s-1/idea-1 --add-tokens 135")
+	})
 	t.Run("a model without a price under a budget", func(t *testing.T) {
 		d := lab(t, s)
 		r := ask("Say.")
