@@ -332,6 +332,50 @@ func TestExecutor_CancelEndsAJobOnce(t *testing.T) {
 	}
 }
 
+func TestExecutor_CancelAgainstCompletionHasOneEnd(t *testing.T) {
+	w := open(t)
+	var jobs []*executorv1.Job
+	for i := range 24 {
+		j := w.job(fmt.Sprintf("race-%d", i), good)
+		j.Argv, j.Measure, j.Outputs = []string{"sh", "-c", "sleep 0.02"}, false, []*executorv1.Output{{Glob: "run_1/**"}}
+		w.submit(w.client, j)
+		jobs = append(jobs, j)
+	}
+	var group sync.WaitGroup
+	for i, j := range jobs {
+		group.Go(func() {
+			for try := 0; ; try++ { // at another moment of its life for each
+				r, err := w.client.Get(t.Context(), &executorv1.GetRequest{JobId: j.GetJobId()})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if int(r.GetRecord().GetState()) > i%6 {
+					break
+				}
+			}
+			if _, err := w.client.Cancel(t.Context(), &executorv1.CancelRequest{JobId: j.GetJobId()}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	ends := map[executorv1.EndReason_Value]int{}
+	for _, j := range jobs {
+		first := w.watch(w.client, j.GetJobId()).record.GetResult()
+		again := w.watch(w.client, j.GetJobId()).record.GetResult()
+		if first.GetEndReason() != again.GetEndReason() || first.GetAttempt() != again.GetAttempt() {
+			t.Errorf("two ends: %v, %v", first, again)
+		}
+		ends[first.GetEndReason()]++
+	}
+	if ends[executorv1.EndReason_SUCCEEDED]+ends[executorv1.EndReason_CANCELLED] != len(jobs) {
+		t.Errorf("ends: %v", ends)
+	}
+	t.Logf("ends: %v", ends)
+	queueIsEmpty(t, w)
+}
+
 func TestExecutor_AFloodOfOutputIsKeptAtBothEnds(t *testing.T) {
 	w := open(t)
 	j := w.job("flood", "import sys\nprint('first')\nfor i in range(12): sys.stdout.write('x' * (1 << 20))\nprint('\\nlast')")

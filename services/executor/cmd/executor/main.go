@@ -14,6 +14,7 @@ import (
 type config struct {
 	process.Common  `yaml:",inline"`
 	executor.Config `yaml:",inline"`
+	Sandbox         sandbox.Config `yaml:"sandbox"`
 }
 
 // Validate checks the executor's part.
@@ -21,7 +22,7 @@ func (c config) Validate() error { return c.Config.Validate() }
 
 func main() {
 	sandbox.Main()
-	defaults := config{Common: process.DefaultCommon(), Config: executor.DefaultConfig()}
+	defaults := config{Common: process.DefaultCommon(), Config: executor.DefaultConfig(), Sandbox: sandbox.DefaultConfig()}
 	process.Main("executor", defaults, func(c *config) *process.Common { return &c.Common }, attach)
 }
 
@@ -30,7 +31,7 @@ func attach(h *app.Host, p process.Process, cfg config) error {
 		cfg.State = filepath.Join(p.DataDir, "executor")
 	}
 	shared := executor.Shared{Bus: p.Bus, Blobs: p.Blobs}
-	box, err := sandbox.New(h.Context(), sandbox.DefaultConfig(), h.Log())
+	box, err := sandbox.New(h.Context(), cfg.Sandbox, h.Log())
 	if err != nil {
 		h.Log().ErrorContext(h.Context(), "this node takes no jobs", "error", err)
 		shared.Refusal = err
