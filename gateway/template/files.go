@@ -195,9 +195,13 @@ func (c *checker) text(name string) ([]byte, bool) {
 	}
 	if at := badByte(data); at >= 0 {
 		line, column := position(data, at)
-		found := fmt.Sprintf("the byte 0x%02x", data[at])
-		c.add(Finding{Rule: "file.encoding", Path: name, Line: line, Column: column, Found: found, Expected: "UTF-8 text",
-			Fix: "saving the file as UTF-8"})
+		f := Finding{Rule: "file.encoding", Path: name, Line: line, Column: column, Found: fmt.Sprintf("the byte 0x%02x", data[at]),
+			Expected: "UTF-8 text", Fix: "saving the file as UTF-8"}
+		if c.foreign && strings.HasPrefix(name, "latex/") {
+			c.warn(f) // the writer reads it as Latin-1
+			return data, true
+		}
+		c.add(f)
 		return nil, false
 	}
 	if at := bytes.Index(data, []byte("\r\n")); at >= 0 {

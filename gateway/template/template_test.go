@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -147,6 +148,54 @@ func TestLoad_takes_the_templates_of_others_with_defaults(t *testing.T) {
 		if !slices.ContainsFunc(findings, func(f template.Finding) bool { return f.Rule == rule && f.Severity == template.Warning }) {
 			t.Errorf("no warning %s in %v", rule, findings)
 		}
+	}
+}
+
+func TestLoad_is_lenient_with_the_templates_of_others(t *testing.T) {
+	tests := map[string]map[string]string{
+		"a paper in Latin-1":             {"latex/template.tex": "\\documentclass{article} caf\xe9"},
+		"a module that Python 2 wrote":   {"old/module.py": "def broken(:\n"},
+		"arguments made from a function": {"experiment.py": "import fire\ndef main(out_dir='run_0'): pass  # seed, test\nfire.Fire(main)\n"},
+		"arguments read by hand":         {"experiment.py": "import sys\nout = [a for a in sys.argv if a.startswith('--out_dir=')]\n"},
+		"no ideas yet":                   {"seed_ideas.json": "[]\n"},
+		"an optional positional":         {"experiment.py": "p.add_argument('extra', nargs='?', help='a=b')\np.add_argument('--out_dir')\n"},
+	}
+	for name, edits := range tests {
+		t.Run(name, func(t *testing.T) {
+			files := good()
+			delete(files, "template.yaml")
+			maps.Copy(files, edits)
+			if got, findings := load(tree(files)); got == nil {
+				t.Errorf("refused: %v", template.Errors(findings))
+			}
+		})
+	}
+}
+
+func TestExpected_compares_a_baseline_with_what_was_published(t *testing.T) {
+	files := good()
+	files["template.yaml"] += "expected: {lite: {d/test_error: {value: 0.5, rel: 0.01}, d/gap: {min: 0}}}\n"
+	got, findings := load(tree(files))
+	if got == nil {
+		t.Fatal(findings)
+	}
+	tests := []struct {
+		name     string
+		measured map[string]float64
+		rules    int
+	}{
+		{"within", map[string]float64{"d/test_error": 0.504, "d/gap": 0}, 0},
+		{"outside", map[string]float64{"d/test_error": 0.506, "d/gap": -0.1}, 2},
+		{"not measured", map[string]float64{"d/test_error": 0.5}, 1},
+		{"not finite", map[string]float64{"d/test_error": math.NaN(), "d/gap": 1}, 1},
+	}
+	for _, tt := range tests {
+		if out := got.CheckExpected("lite", tt.measured); len(out) != tt.rules {
+			t.Errorf("%s: %v", tt.name, out)
+		}
+	}
+	if out := got.CheckExpected("full", nil); out != nil {
+		t.Errorf("a size without expectations: %v", out)
 	}
 }
 
