@@ -27,8 +27,10 @@ func (c Config) maxLosses() int {
 // poisonLimit is 2, or generous for a sole owner: a person stops and starts it.
 func (n *node) poisonLimit() int { return n.s.cfg.Poison }
 
-// handle decides what to do with a delivered message. It owns the held slot.
-func (n *node) handle(ctx context.Context, msg jetstream.Msg, held *slot) {
+// handle decides what to do with a delivered message. It owns the held slot,
+// and calls chosen once it is known which others the job takes.
+func (n *node) handle(ctx context.Context, msg jetstream.Msg, held *slot, chosen func()) {
+	defer chosen()
 	set := []*slot{held}
 	defer func() { // set may have grown or, where it was given back, be empty
 		if len(set) > 0 {
@@ -66,6 +68,7 @@ func (n *node) handle(ctx context.Context, msg jetstream.Msg, held *slot) {
 	}
 	more, ok, ever := n.slots.more(held, r.GetJob().GetGpu())
 	set = more
+	chosen()
 	if !ok {
 		delay := 2 * time.Second
 		if !ever {

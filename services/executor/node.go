@@ -152,7 +152,11 @@ func (n *node) fetchLoop(ctx, work context.Context, pool, kind string) {
 			n.slots.release([]*slot{held})
 			continue
 		}
-		attempts.Go(func() error { n.handle(work, msg, held); return nil })
+		// The next slot is taken only when this job has what it needs: else a
+		// loop that waits with one GPU would keep it from a job that needs all.
+		chosen := make(chan struct{})
+		attempts.Go(func() error { n.handle(work, msg, held, sync.OnceFunc(func() { close(chosen) })); return nil })
+		<-chosen
 	}
 }
 

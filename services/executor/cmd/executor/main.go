@@ -2,7 +2,9 @@
 package main
 
 import (
+	"context"
 	"path/filepath"
+	"time"
 
 	"nullius.dev/kit/app"
 	"nullius.dev/kit/app/process"
@@ -37,6 +39,7 @@ func attach(h *app.Host, p process.Process, cfg config) error {
 		shared.Refusal = err
 	} else {
 		shared.Sandbox = box
+		h.OnStop("sandbox", time.Second, func(context.Context) error { return box.Close() })
 	}
 	return executor.Attach(h, p.Net, cfg.Config, shared)
 }
