@@ -137,7 +137,7 @@ func TestLoad_warns_of_what_makes_numbers_hard_to_trust(t *testing.T) {
 		{name: "missing style", file: "latex/template.tex", old: "article}", new: "article}\n\\usepackage{iclr2024_conference,times}", place: "latex/template.tex:2:1", rule: "latex.style"},
 		{name: "undeclared import", file: "evaluate.py", new: "# test\nimport numpy\n", place: "evaluate.py:2:8", rule: "python.undeclared"},
 		{name: "glob without a file", file: "template.yaml", old: "[evaluate.py]", new: "[evaluate.py, src/*.py]", place: "template.yaml:11:26", rule: "protected"},
-		{name: "data not there", file: "template.yaml", old: "env:", new: "data: [{path: data/a, sha256: " + strings.Repeat("0", 64) + "}]\nenv:", place: "data/a", rule: "data.missing", fix: "template prepare"},
+		{name: "data not there", file: "template.yaml", old: "env:", new: "data: [{path: data/a, sha256: " + strings.Repeat("0", 64) + "}]\nenv:", place: "data/a", rule: "data.missing", fix: "putting the file there"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

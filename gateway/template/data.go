@@ -75,11 +75,17 @@ func (c *checker) data() {
 		d := &c.t.Data[i]
 		size, ok := c.files[d.Path]
 		if !ok {
-			fix := "nullius template prepare " + c.o.Name
-			if d.URL != "" {
+			fix, expected := "putting the file there", "data that the prepare script makes"
+			if d.SHA256 != "" {
+				expected = "data with SHA-256 " + d.SHA256
+			}
+			switch {
+			case d.Generated && c.t.Prepare != "":
+				fix = "python3 " + c.t.Prepare
+			case d.URL != "":
 				fix = "downloading " + quote(d.URL) + " to " + d.Path
 			}
-			c.warn(Finding{Rule: "data.missing", BlocksStart: true, Path: d.Path, Found: "no such file", Expected: "data with SHA-256 " + d.SHA256, Fix: fix})
+			c.warn(Finding{Rule: "data.missing", BlocksStart: true, Path: d.Path, Found: "no such file", Expected: expected, Fix: fix})
 			continue
 		}
 		d.Present = true
