@@ -16,7 +16,10 @@ func Feedback(r Report, t Tree, p Policy) string {
 	var b strings.Builder
 	if r.Problem != "" || len(r.Blocks) == 0 {
 		fmt.Fprintf(&b, "Nothing was written: %s.\n", r.Problem)
-		if r.Cut {
+		switch {
+		case r.Cut && len(r.kept) > 0:
+			fmt.Fprintf(&b, "The reply seems to be cut off. The %d complete blocks before that are kept; go on with the one that was cut off.\n", len(r.kept))
+		case r.Cut:
 			b.WriteString("The reply seems to be cut off. Send the whole answer again, with fewer or shorter blocks.\n")
 		}
 		return clip(b.String(), maxFeedback)

@@ -145,3 +145,34 @@ func (f fence) closes(l string) bool {
 	g, ok := parseFence(l)
 	return ok && g.char == f.char && g.count >= f.count && g.info == ""
 }
+
+// WithoutReasoning drops a leading reasoning section; one that is never closed is all there is.
+func WithoutReasoning(reply string) string {
+	rest, _, perr := dropReasoning(strings.TrimPrefix(strings.ReplaceAll(reply, "\r\n", "\n"), bom))
+	if perr != nil {
+		return ""
+	}
+	return rest
+}
+
+// Prose makes plain text of a reply that was to hold nothing else: without reasoning, without a fence
+// around it all; of blocks only what they were to write.
+func Prose(reply string) string {
+	s := strings.TrimSpace(WithoutReasoning(reply))
+	if ops, perr := parse(s, func(string) bool { return false }); perr == nil {
+		var out []string
+		for _, o := range ops {
+			if o.format == "block" && len(o.dividers) == 0 {
+				out = append(out, strings.Join(o.replace, "\n"))
+			}
+		}
+		if len(out) > 0 {
+			s = strings.TrimSpace(strings.Join(out, "\n\n"))
+		}
+	}
+	lines := strings.Split(s, "\n")
+	if f, ok := parseFence(lines[0]); ok && len(lines) > 2 && f.closes(lines[len(lines)-1]) {
+		s = strings.TrimSpace(strings.Join(lines[1:len(lines)-1], "\n"))
+	}
+	return s
+}

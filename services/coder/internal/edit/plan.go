@@ -24,20 +24,22 @@ const maxHints = 5
 
 // Plan reads a reply and says which files change, and how. On any failure there are no changes.
 func Plan(t Tree, reply string, p Policy) (Changes, Report) {
-	ops, perr := parse(reply, knownPaths(t, p))
-	if perr != nil {
-		return nil, Report{Status: Malformed, Problem: perr.Error(), Cut: perr.cut}
-	}
-	return planOps(t, ops, p)
+	return Retry(t, Report{}, reply, p)
 }
 
 // Retry plans a further reply together with the sound blocks of the one before. A listing takes the place
-// of kept blocks of its file. When the union fails but the reply stands alone and has at least as many
-// blocks as the first one had, the model sent everything again and its reply alone counts.
+// of kept blocks of its file, a block that of a kept one with the same SEARCH. When the union fails but the
+// reply stands alone and has at least as many blocks as the first one had, the model sent everything
+// again and its reply alone counts.
 func Retry(t Tree, before Report, reply string, p Policy) (Changes, Report) {
-	ops, perr := parse(reply, knownPaths(t, p))
+	known := knownPaths(t, p)
+	ops, perr := parse(reply, known)
 	if perr != nil {
-		return nil, Report{Status: Malformed, Problem: perr.Error(), Cut: perr.cut, kept: before.kept}
+		r := Report{Status: Malformed, Problem: perr.Error(), Cut: perr.cut, kept: before.kept}
+		if perr.cut && perr.number > 1 {
+			r.keepHead(t, before, head(reply, perr.line), p)
+		}
+		return nil, r
 	}
 	if len(before.kept) == 0 || len(ops) == 0 {
 		c, r := planOps(t, ops, p)
@@ -46,30 +48,51 @@ func Retry(t Tree, before Report, reply string, p Policy) (Changes, Report) {
 		}
 		return c, r
 	}
-	listed := map[string]bool{}
-	for _, o := range ops {
-		if o.kind == opListing {
-			listed[cleanName(o.name)] = true
-		}
-	}
-	var union []op
-	for _, o := range before.kept {
-		if !listed[cleanName(o.name)] {
-			o.kept = true
-			union = append(union, o)
-		}
-	}
-	union = append(union, ops...)
-	for i := range union {
-		union[i].number = i + 1
-	}
-	c, r := planOps(t, union, p)
+	c, r := planOps(t, union(before.kept, ops), p)
 	if r.Status.Failed() && len(ops) >= len(before.kept)+len(before.bad) {
 		if c2, r2 := planOps(t, ops, p); r2.Status == Applied {
 			return c2, r2
 		}
 	}
 	return c, r
+}
+
+// union puts kept blocks before new ones and leaves out what a new one replaces.
+func union(kept, ops []op) []op {
+	var out []op
+	for _, k := range kept {
+		superseded := slices.ContainsFunc(ops, func(o op) bool {
+			if o.kind == opListing {
+				return cleanName(o.name) == cleanName(k.name)
+			}
+			return o.kind == opBlock && k.kind == opBlock && len(o.search) > 0 &&
+				slices.Equal(o.search, k.search) && !slices.Equal(o.replace, k.replace)
+		})
+		if !superseded {
+			out = append(out, k)
+		}
+	}
+	out = append(out, ops...)
+	for i := range out {
+		out[i].number = i + 1
+	}
+	return out
+}
+
+// keepHead keeps the sound blocks before the place where a reply was cut off.
+func (r *Report) keepHead(t Tree, before Report, reply string, p Policy) {
+	ops, perr := parse(reply, knownPaths(t, p))
+	if perr != nil || len(ops) == 0 {
+		return
+	}
+	_, h := planOps(t, union(before.kept, ops), p)
+	r.kept, r.Blocks = h.kept, h.Blocks
+}
+
+// head gives the lines of a reply before a line.
+func head(reply string, line int) string {
+	lines := strings.SplitAfter(reply, "\n")
+	return strings.Join(lines[:min(len(lines), max(0, line-1))], "")
 }
 
 func knownPaths(t Tree, p Policy) func(string) bool {

@@ -10,7 +10,7 @@ import (
 )
 
 // BuiltinProtected is never writable, whatever a template allows.
-var BuiltinProtected = []string{"run_*/**", "run_*", "ideas.json", "seed_ideas.json", "prompt.json", "latex/**", ".git/**", ".git"}
+var BuiltinProtected = []string{"run_*/**", "run_[0-9]*", "ideas.json", "seed_ideas.json", "prompt.json", "latex/**", ".git/**", ".git"}
 
 var driveRE = regexp.MustCompile(`^[A-Za-z]:`)
 var schemeRE = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*:`)
@@ -56,6 +56,14 @@ func unsafePath(name string, t Tree) string {
 	clean := cleanName(name)
 	if clean == "" || strings.HasSuffix(name, "/") || strings.HasSuffix(name, "\\") || t.isDir(clean) {
 		return "the name is a folder"
+	}
+	for c := range strings.SplitSeq(clean, "/") {
+		if len(c) > 255 {
+			return "a part of the name is longer than 255 bytes"
+		}
+	}
+	if t.twin(clean) {
+		return "the tree has a file whose name differs only in case"
 	}
 	for p := clean; p != "." && p != "/"; p = path.Dir(p) {
 		if t.Links[p] {

@@ -1,6 +1,9 @@
 package edit
 
-import "sort"
+import (
+	"sort"
+	"strings"
+)
 
 // Class is how a reply, or one block of it, ended.
 type Class string
@@ -55,6 +58,20 @@ func (t Tree) exists(p string) bool {
 		return true
 	}
 	return t.Other[p] || t.Links[p]
+}
+
+// twin says whether p is new and differs from an existing path only in case, which no snapshot takes.
+// An editable file under such a name is found later, by its name.
+func (t Tree) twin(p string) bool {
+	if t.exists(p) {
+		return false
+	}
+	for f := range t.Other {
+		if strings.EqualFold(f, p) {
+			return true
+		}
+	}
+	return false
 }
 
 func (t Tree) isDir(p string) bool {
@@ -190,8 +207,6 @@ type op struct {
 	anchor string // of a patch section
 	// create marks a section that must make a new file.
 	create bool
-	// kept marks a block of an earlier reply of the same exchange.
-	kept bool
 }
 
 // visible counts the characters of the lines that are not white space.

@@ -1,0 +1,43 @@
+// Command coder serves nullius.coder.v1.WriterService alone.
+package main
+
+import (
+	"context"
+	"time"
+
+	"nullius.dev/kit/app"
+	"nullius.dev/kit/app/process"
+	"nullius.dev/kit/fault"
+	"nullius.dev/kit/llm"
+	"nullius.dev/kit/sandbox"
+	"nullius.dev/services/coder"
+)
+
+type config struct {
+	process.Common `yaml:",inline"`
+	coder.Config   `yaml:",inline"`
+	Models         llm.Config     `yaml:"models"`
+	Sandbox        sandbox.Config `yaml:"sandbox"`
+}
+
+func (c config) Validate() error { return c.Config.Validate() }
+
+func main() {
+	sandbox.Main()
+	process.Main("coder", config{Common: process.DefaultCommon(), Config: coder.DefaultConfig(), Sandbox: sandbox.DefaultConfig()},
+		func(c *config) *process.Common { return &c.Common }, attach)
+}
+
+func attach(h *app.Host, p process.Process, c config) error {
+	c.Models.Component = "coder"
+	door, err := llm.Open(h.Context(), c.Models, llm.On{Bus: p.Bus, Blobs: p.Blobs, Log: h.Log(), Tracer: h.Tracer(), Meter: h.Meter()})
+	if err != nil {
+		return err
+	}
+	h.OnStop("model door", 12*time.Second, func(ctx context.Context) error { return door.Close(ctx) })
+	box, err := sandbox.New(h.Context(), c.Sandbox, h.Log())
+	if err != nil {
+		return fault.Wrap(err, fault.KindOf(err), fault.ReasonOf(err), "syntax checks need the sandbox").WithNext(fault.NextOf(err))
+	}
+	return coder.Attach(h, p.Net, c.Config, coder.Shared{Models: door, Blobs: p.Blobs, Sandbox: box})
+}

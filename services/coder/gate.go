@@ -1,0 +1,291 @@
+package coder
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"nullius.dev/kit/fault"
+	"nullius.dev/kit/sandbox"
+	"nullius.dev/services/coder/internal/edit"
+)
+
+//go:embed gate.py
+var gateScript []byte
+
+// gate looks at changed files before they are stored. It parses Python in the sandbox and runs nothing of it.
+type gate struct {
+	runner sandbox.Runner
+	dir    string
+	slots  chan struct{}
+}
+
+// findings are new problems of changed files.
+type findings struct {
+	broken []brokenFile // nothing is written with these
+	doubts []string     // worth one question
+}
+
+type brokenFile struct {
+	path, message, region string
+	block                 int
+}
+
+// verdictOf is what gate.py says of one file.
+type verdictOf struct {
+	Line      int      `json:"line"`
+	Error     string   `json:"error"`
+	Undefined [][2]any `json:"undefined"`
+	Required  []string `json:"required"`
+}
+
+func (g gate) check(ctx context.Context, changes edit.Changes, w *workspace) (findings, error) {
+	var f findings
+	var python []edit.Change
+	for _, c := range changes {
+		if c.Deleted {
+			continue
+		}
+		switch strings.ToLower(filepath.Ext(c.Path)) {
+		case ".py":
+			python = append(python, c)
+		case ".json":
+			if err := jsonProblem(c.Data); err != nil {
+				f.add(c, err.line, "JSON: "+err.message)
+			}
+		case ".yaml", ".yml":
+			var n yaml.Node
+			if err := yaml.Unmarshal(c.Data, &n); err != nil {
+				f.add(c, 0, "YAML: "+headOf(oneLine(err.Error()), 200))
+			}
+		}
+	}
+	if len(python) > 0 {
+		verdicts, err := g.python(ctx, python)
+		if err != nil {
+			return f, err
+		}
+		for _, c := range python {
+			f.python(c, verdicts[c.Path])
+		}
+	}
+	for _, c := range changes {
+		if c.Path == experimentFile && !c.Created && !c.Deleted {
+			f.experiment(string(c.Old), string(c.Data), w)
+		}
+	}
+	return f, nil
+}
+
+// python asks the interpreter in the sandbox.
+func (g gate) python(ctx context.Context, files []edit.Change) (map[string]verdictOf, error) {
+	select {
+	case g.slots <- struct{}{}:
+		defer func() { <-g.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	dir, err := g.request(files)
+	if dir != "" {
+		defer os.RemoveAll(dir)
+	}
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "CHECK_FAILED", "the syntax check could not be prepared")
+	}
+	var stdout, stderr limited
+	res, err := g.runner.Run(ctx, sandbox.Spec{
+		Argv:  []string{"python3", "-I", "-S", "-B", "/in/gate.py"},
+		Env:   []string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "PYTHONHASHSEED=0"},
+		Dir:   "/in",
+		Binds: []sandbox.Bind{{Source: dir, Target: "/in"}},
+		Limits: sandbox.Limits{
+			Wall: 5 * time.Second, MemoryBytes: 1 << 30, FileBytes: 1 << 20, DiskBytes: 1 << 20,
+			Processes: 16, OpenFiles: 64, TmpBytes: 1 << 20, ShmBytes: 1 << 20, Inodes: 64,
+		},
+		Stdout: &stdout, Stderr: &stderr, Grace: time.Second,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]verdictOf{}
+	switch {
+	case res.End == sandbox.Cancelled:
+		return nil, context.Cause(ctx)
+	case res.End != sandbox.Exited || res.ExitCode == -1:
+		// A file that Python cannot even parse within these limits cannot be run either.
+		for _, c := range files {
+			out[c.Path] = verdictOf{Error: "the file cannot be parsed within 5 seconds and 1 GiB (" + res.End.String() + ")"}
+		}
+		return out, nil
+	case res.ExitCode != 0:
+		return nil, fault.New(fault.Internal, "CHECK_FAILED", "the syntax check ended with exit code %d: %s", res.ExitCode, headOf(oneLine(stderr.String()), 300))
+	}
+	if err := json.Unmarshal(stdout.Bytes(), &out); err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "CHECK_FAILED", "the syntax check answered what cannot be read")
+	}
+	return out, nil
+}
+
+func (g gate) request(files []edit.Change) (string, error) {
+	type file struct {
+		Path string  `json:"path"`
+		Old  *string `json:"old"`
+		New  string  `json:"new"`
+	}
+	var req struct {
+		Files []file `json:"files"`
+	}
+	for _, c := range files {
+		f := file{Path: c.Path, New: base64.StdEncoding.EncodeToString(c.Data)}
+		if !c.Created {
+			old := base64.StdEncoding.EncodeToString(c.Old)
+			f.Old = &old
+		}
+		req.Files = append(req.Files, f)
+	}
+	data, err := json.Marshal(req)
+	if err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp(g.dir, "coder-check-")
+	if err != nil {
+		return "", err
+	}
+	return dir, errors.Join(
+		os.Chmod(dir, 0o755),
+		os.WriteFile(filepath.Join(dir, "request.json"), data, 0o644),
+		os.WriteFile(filepath.Join(dir, "gate.py"), gateScript, 0o644),
+	)
+}
+
+// limited keeps the first MiB of an output.
+type limited struct{ bytes.Buffer }
+
+// Write never fails: what is too much is dropped.
+func (l *limited) Write(p []byte) (int, error) {
+	if room := 1<<20 - l.Len(); room > 0 {
+		l.Buffer.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}
+
+func (f *findings) python(c edit.Change, v verdictOf) {
+	if v.Error != "" {
+		f.add(c, v.Line, v.Error)
+		return
+	}
+	for _, u := range v.Undefined {
+		f.doubts = append(f.doubts, fmt.Sprintf("%s uses %v (line %v), which is defined nowhere in the file", c.Path, u[0], u[1]))
+	}
+	if c.Path == experimentFile && len(v.Required) > 0 {
+		f.doubts = append(f.doubts, fmt.Sprintf("%s now requires %s, but it is started without", c.Path, strings.Join(v.Required, ", ")))
+	}
+}
+
+// experiment compares what every run relies on, by words.
+func (f *findings) experiment(old, now string, w *workspace) {
+	gone := func(words ...string) bool {
+		had := false
+		for _, s := range words {
+			if strings.Contains(now, s) {
+				return false
+			}
+			had = had || strings.Contains(old, s)
+		}
+		return had
+	}
+	if gone("out_dir") {
+		f.doubts = append(f.doubts, "experiment.py no longer knows --out_dir, with which it is started")
+	}
+	if gone("final_info.json", "final_info") {
+		f.doubts = append(f.doubts, "experiment.py no longer writes final_info.json, without which a run counts as failed")
+	}
+	if gone("manual_seed", "random.seed", "np.random.seed", "default_rng", "RandomState", "PRNGKey") {
+		f.doubts = append(f.doubts, "experiment.py no longer sets a random seed, so that runs cannot be compared")
+	}
+}
+
+func (f *findings) add(c edit.Change, line int, message string) {
+	b := brokenFile{path: c.Path, message: message}
+	lines := strings.Split(text(c.Data), "\n")
+	if line > 0 {
+		b.message += fmt.Sprintf(" (line %d)", line)
+		from, to := max(1, line-4), min(len(lines), line+4)
+		if from <= to {
+			b.region = fmt.Sprintf("Lines %d to %d would be:\n%s", from, to, edit.Fenced(headOf(strings.Join(lines[from-1:to], "\n"), 2000), language(c.Path)))
+		}
+		for i := min(line, len(c.Origin)); i >= 1 && i >= line-4; i-- {
+			if c.Origin[i-1] > 0 {
+				b.block = c.Origin[i-1]
+				break
+			}
+		}
+	}
+	f.broken = append(f.broken, b)
+}
+
+func (f findings) all() []string {
+	var out []string
+	for _, b := range f.broken {
+		out = append(out, b.path+": "+b.message)
+	}
+	return append(out, f.doubts...)
+}
+
+func (f findings) syntaxFeedback() string {
+	var b strings.Builder
+	b.WriteString("Nothing was written yet: your edits fit, but a file would not parse.\n")
+	for _, k := range f.broken {
+		fmt.Fprintf(&b, "\n%s: %s", k.path, k.message)
+		if k.block > 0 {
+			fmt.Fprintf(&b, ", written by your block %d", k.block)
+		}
+		b.WriteString("\n")
+		if k.region != "" {
+			b.WriteString(k.region + "\n")
+		}
+	}
+	b.WriteString("\nYour blocks are kept. Send a block that mends this, with SEARCH as the file would be after your edits; or send the whole change again.\n")
+	return b.String()
+}
+
+func (f findings) doubtFeedback() string {
+	sort.Strings(f.doubts)
+	var b strings.Builder
+	b.WriteString("Your edits fit and are kept, but look at this before they are written:\n")
+	for _, d := range f.doubts {
+		b.WriteString("- " + d + "\n")
+	}
+	b.WriteString("\nSend blocks that mend it, with SEARCH as the file is after your edits. If it is meant so, answer KEEP and why, without edits.\n")
+	return b.String()
+}
+
+type jsonError struct {
+	line    int
+	message string
+}
+
+func jsonProblem(data []byte) *jsonError {
+	var v any
+	err := json.Unmarshal(data, &v)
+	if err == nil {
+		return nil
+	}
+	e := &jsonError{message: err.Error()}
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		e.line = 1 + bytes.Count(data[:min(int(syntax.Offset), len(data))], []byte("\n"))
+	}
+	return e
+}

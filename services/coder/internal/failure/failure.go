@@ -1,0 +1,171 @@
+// Package failure reads how an experiment failed from its end reason and its output, instead of cutting
+// the output's tail: the last exception and its causes, the project's own frames with the code around them,
+// what was printed last. It is pure.
+package failure
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// maxText bounds the description of a failure.
+const maxText = 3000
+
+// Input is what is known of a failed try.
+type Input struct {
+	EndReason   string // of the executor; wins over the exit code, which a job can forge
+	ExitCode    int
+	Message     string // one line by the executor
+	Stdout      []byte
+	Stderr      []byte
+	Smoke       bool
+	TimeLimit   string // for people
+	MissingKeys []string
+	// Source gives the lines of a project file, nil for other files.
+	Source func(path string) []string
+}
+
+// Failure is a try's end as the model is told it.
+type Failure struct {
+	// Signature is equal for failures that are the same to a person: type, file, function and the
+	// message without numbers, paths and addresses.
+	Signature string
+	Text      string
+	Type      string // ValueError, or the end reason
+	File      string
+	Function  string
+	Message   string
+}
+
+// Parse never fails: what it cannot read it shows.
+func Parse(in Input) Failure {
+	if in.Source == nil {
+		in.Source = func(string) []string { return nil }
+	}
+	stderr, stdout := clean(in.Stderr), clean(in.Stdout)
+	chain := tracebacks(stderr, in.Source)
+	if len(chain) == 0 {
+		chain = tracebacks(stdout, in.Source)
+	}
+	f := Failure{Type: in.EndReason}
+	if f.Type == "" {
+		f.Type = "FAILED"
+	}
+	if n := len(chain); n > 0 && usesTraceback(in.EndReason) {
+		last := chain[n-1]
+		f.Type, f.Message = last.typ, last.message
+		if p, ok := last.deepest(); ok {
+			f.File, f.Function = p.path, p.function
+		}
+	} else if in.Message != "" {
+		f.Message = in.Message
+	}
+	f.Signature = signature(f, in.MissingKeys)
+	f.Text = describe(in, chain, stdout, stderr)
+	return f
+}
+
+// usesTraceback says whether an exception explains the end; a limit that was hit explains itself.
+func usesTraceback(end string) bool {
+	switch end {
+	case "TIMEOUT", "OOM", "DISK", "PROTECTED_TOUCHED", "NOT_FINITE":
+		return false
+	}
+	return true
+}
+
+var (
+	addressRE = regexp.MustCompile(`0x[0-9a-fA-F]+`)
+	pathRE    = regexp.MustCompile(`(?:[A-Za-z]:)?(?:[\w.~-]*[/\\])+[\w.~-]*`)
+	numberRE  = regexp.MustCompile(`[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?`)
+	spaceRE   = regexp.MustCompile(`\s+`)
+)
+
+func signature(f Failure, missing []string) string {
+	m := addressRE.ReplaceAllString(f.Message, "@")
+	m = pathRE.ReplaceAllString(m, "/")
+	m = numberRE.ReplaceAllString(m, "#")
+	m = spaceRE.ReplaceAllString(strings.TrimSpace(m), " ")
+	if len(missing) > 0 {
+		m += " missing " + strings.Join(missing, ",")
+	}
+	return strings.Join([]string{f.Type, f.File, f.Function, clip(m, 160)}, "|")
+}
+
+func describe(in Input, chain []trace, stdout, stderr []string) string {
+	var b strings.Builder
+	b.WriteString(ending(in) + "\n")
+	if in.Message != "" && usesTraceback(in.EndReason) && len(chain) == 0 || in.EndReason == "PROTECTED_TOUCHED" && in.Message != "" {
+		fmt.Fprintf(&b, "The executor says: %s\n", clip(oneLine(in.Message), 300))
+	}
+	if len(in.MissingKeys) > 0 {
+		fmt.Fprintf(&b, "final_info.json lacks keys that the baseline has: %s\n", clip(strings.Join(in.MissingKeys, ", "), 400))
+	}
+	if isCUDAMemory(stderr) {
+		b.WriteString("The GPU's memory ran out: use a smaller batch or model.\n")
+	}
+	for i := len(chain) - 1; i >= 0 && i >= len(chain)-3; i-- {
+		if i < len(chain)-1 {
+			b.WriteString("It was raised while this was handled, or because of it:\n")
+		}
+		b.WriteString(chain[i].describe(in.Source))
+	}
+	if len(chain) == 0 && len(stderr) > 0 {
+		b.WriteString("Last lines of stderr:\n" + tail(stderr, 15, 900))
+	}
+	if len(stdout) > 0 {
+		room := maxText - b.Len() - 60
+		if room > 80 {
+			b.WriteString("Last lines of stdout:\n" + tail(stdout, 15, min(room, 900)))
+		}
+	}
+	return clip(b.String(), maxText)
+}
+
+func ending(in Input) string {
+	what := "The run"
+	if in.Smoke {
+		what = "The short trial run"
+	}
+	switch in.EndReason {
+	case "TIMEOUT":
+		s := what + " was stopped: it reached its time limit"
+		if in.TimeLimit != "" && !in.Smoke {
+			s += " of " + in.TimeLimit
+		}
+		return s + "."
+	case "OOM":
+		return what + " was stopped: it used more memory than it may."
+	case "DISK":
+		return what + " was stopped: it wrote more than it may."
+	case "OUTPUT":
+		return what + " ended, but final_info.json is missing or has the wrong shape."
+	case "NOT_FINITE":
+		return what + " ended, but its main metric is not a finite number."
+	case "PROTECTED_TOUCHED":
+		return what + " changed files that it must leave alone; such a run does not count."
+	}
+	return fmt.Sprintf("%s failed with exit code %d.", what, in.ExitCode)
+}
+
+func isCUDAMemory(lines []string) bool {
+	for _, l := range lines {
+		if strings.Contains(l, "CUDA out of memory") || strings.Contains(l, "OutOfMemoryError") {
+			return true
+		}
+	}
+	return false
+}
+
+func oneLine(s string) string { return spaceRE.ReplaceAllString(strings.TrimSpace(s), " ") }
+
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && s[n]&0xc0 == 0x80 {
+		n--
+	}
+	return s[:n] + "…"
+}

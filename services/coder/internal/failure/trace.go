@@ -1,0 +1,168 @@
+package failure
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// frame is one level of a Python traceback.
+type frame struct {
+	path     string // as the project names it, or as printed
+	line     int
+	function string
+	project  bool
+}
+
+// trace is one exception with its frames.
+type trace struct {
+	frames  []frame
+	typ     string
+	message string
+}
+
+var (
+	frameRE     = regexp.MustCompile(`^\s+File "([^"]+)", line (\d+)(?:, in (.+))?$`)
+	exceptionRE = regexp.MustCompile(`^((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)(?:: ?(.*))?$`)
+)
+
+const (
+	traceHead = "Traceback (most recent call last):"
+	maxTraces = 20
+	maxFrames = 4 // project frames that are shown with their code
+)
+
+// tracebacks reads the last chain of exceptions of an output, causes first.
+func tracebacks(lines []string, source func(string) []string) []trace {
+	var all []trace
+	for i := 0; i < len(lines); i++ {
+		isHead := strings.TrimSpace(lines[i]) == traceHead
+		// A syntax error has frames but no head.
+		if !isHead && frameRE.FindStringSubmatch(lines[i]) == nil {
+			continue
+		}
+		t, next := readTrace(lines, i, isHead, source)
+		if t.typ != "" {
+			all = append(all, t)
+		}
+		i = max(i, next-1)
+	}
+	if len(all) > maxTraces {
+		all = all[len(all)-maxTraces:]
+	}
+	return all
+}
+
+func readTrace(lines []string, i int, isHead bool, source func(string) []string) (trace, int) {
+	var t trace
+	if isHead {
+		i++
+	}
+	for ; i < len(lines); i++ {
+		l := lines[i]
+		if m := frameRE.FindStringSubmatch(l); m != nil {
+			n, _ := strconv.Atoi(m[2])
+			t.frames = append(t.frames, place(m[1], n, m[3], source))
+			continue
+		}
+		if strings.HasPrefix(l, " ") || strings.HasPrefix(l, "\t") {
+			continue // code, carets, "[Previous line repeated …]"
+		}
+		m := exceptionRE.FindStringSubmatch(l)
+		if m == nil {
+			return t, i
+		}
+		t.typ, t.message = m[1], m[2]
+		i++
+		// A message may go on; a new traceback or a known sentence ends it.
+		for k := 0; i < len(lines) && k < 6; k++ {
+			l := strings.TrimSpace(lines[i])
+			if l == traceHead || strings.HasPrefix(l, "During handling of") || strings.HasPrefix(l, "The above exception") || frameRE.MatchString(lines[i]) {
+				break
+			}
+			t.message += " " + l
+			i++
+		}
+		return t, i
+	}
+	return t, i
+}
+
+// place finds the project's name of a file: a job sees it under some folder of its own.
+func place(path string, line int, function string, source func(string) []string) frame {
+	f := frame{path: path, line: line, function: function}
+	if strings.Contains(path, "site-packages") || strings.Contains(path, "dist-packages") || strings.Contains(path, "/lib/python") || strings.HasPrefix(path, "<") {
+		return f
+	}
+	rest := strings.TrimPrefix(strings.ReplaceAll(path, "\\", "/"), "./")
+	for rest != "" {
+		if source(rest) != nil {
+			f.path, f.project = rest, true
+			return f
+		}
+		_, after, ok := strings.Cut(rest, "/")
+		if !ok {
+			return f
+		}
+		rest = after
+	}
+	return f
+}
+
+// deepest is the project frame that is nearest to the exception, else the last frame.
+func (t trace) deepest() (frame, bool) {
+	for i := len(t.frames) - 1; i >= 0; i-- {
+		if t.frames[i].project {
+			return t.frames[i], true
+		}
+	}
+	if n := len(t.frames); n > 0 {
+		f := t.frames[n-1]
+		f.path = f.path[strings.LastIndexAny(f.path, `/\`)+1:]
+		return f, true
+	}
+	return frame{}, false
+}
+
+func (t trace) describe(source func(string) []string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n", t.typ, clip(oneLine(t.message), 400))
+	var own []frame
+	library, last := 0, frame{}
+	for _, f := range t.frames {
+		if f.project {
+			own = append(own, f)
+		} else {
+			library, last = library+1, f
+		}
+	}
+	if len(own) > maxFrames {
+		fmt.Fprintf(&b, "(%d outer frames of the project left out)\n", len(own)-maxFrames)
+		own = own[len(own)-maxFrames:]
+	}
+	for _, f := range own {
+		in := ""
+		if f.function != "" {
+			in = ", in " + clip(f.function, 80)
+		}
+		fmt.Fprintf(&b, "%s line %d%s:\n%s", f.path, f.line, in, around(source(f.path), f.line))
+	}
+	if library > 0 {
+		fmt.Fprintf(&b, "(%d frames of libraries; the deepest is %s line %d)\n", library, clip(last.path, 120), last.line)
+	}
+	return b.String()
+}
+
+// around shows a line with two before and after.
+func around(lines []string, n int) string {
+	var b strings.Builder
+	for i := max(1, n-2); i <= min(len(lines), n+2); i++ {
+		mark := "  "
+		if i == n {
+			mark = "> "
+		}
+		fmt.Fprintf(&b, "%s%s\n", mark, clip(strings.TrimRight(lines[i-1], "\r"), 200))
+	}
+	return b.String()
+}

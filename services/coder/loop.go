@@ -1,0 +1,319 @@
+package coder
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"nullius.dev/kit/llm"
+	"nullius.dev/kit/store"
+	"nullius.dev/services/coder/internal/edit"
+)
+
+// stopLine ends an idea's experiments: alone on a line, outside fences, in a reply without edits.
+const stopLine = "ALL_COMPLETED"
+
+// instruction is one thing that a model is asked to do with the files.
+type instruction struct {
+	frame Frame
+	work  *workspace
+	brief []llm.Part
+	task  string
+	// idle says why changes have no effect on what was asked for; "" when they have.
+	idle func(edit.Changes) string
+	// mayStop says why a stop line is not accepted now; "" when it is. Nil: it never is.
+	mayStop func(reply string) string
+	stopped Result // what an accepted stop line means
+}
+
+// talk is the state of one instruction's conversation.
+type talk struct {
+	s        *Service
+	in       instruction
+	progress Progress
+	messages []llm.Message
+	last     edit.Report
+	failures string // which blocks failed last, to see the same ones twice
+	report   report
+	usage    Usage
+	counts   Counts
+	reply    string
+	feedback string
+
+	calls, format, syntax, empty, lazy, other, checked int
+}
+
+// edited is how an instruction ended.
+type edited struct {
+	result  Result
+	changes edit.Changes
+}
+
+// instruct asks, plans, checks and asks again until the edits hold or the limits are used up.
+func (s *Service) instruct(ctx context.Context, in instruction, p Progress) (*talk, edited, error) {
+	t := &talk{s: s, in: in, progress: p, report: report{Step: in.frame.Step}}
+	parts := append(append([]llm.Part(nil), in.brief...), llm.Part{Text: in.task})
+	t.messages = []llm.Message{{Role: llm.User, Parts: parts}}
+	for {
+		reply, err := t.ask(ctx)
+		if err != nil {
+			return t, edited{}, err
+		}
+		switch reply.Finish {
+		case llm.Refused, llm.Filtered:
+			return t, edited{result: Refused}, nil
+		case llm.TooLong:
+			return t, edited{result: TooLong}, nil
+		}
+		done, err := t.weigh(ctx, reply)
+		if err != nil {
+			return t, edited{}, err
+		}
+		if done != nil {
+			return t, *done, nil
+		}
+		if t.calls >= s.cfg.Limits.Calls {
+			return t, edited{result: NoChange}, nil
+		}
+		t.say(reply.Text)
+	}
+}
+
+// ask makes the next call: edit, edit/retry-1, …
+func (t *talk) ask(ctx context.Context) (llm.Reply, error) {
+	call := "edit"
+	if t.calls > 0 {
+		call = fmt.Sprintf("edit/retry-%d", t.calls)
+	}
+	system, err := t.s.prompts.System()
+	if err != nil {
+		return llm.Reply{}, err
+	}
+	t.calls++
+	reply, err := t.s.chat(ctx, t.in.frame, t.in.frame.Model, call, llm.Request{
+		System:    []llm.Part{{Text: system, Cache: true}},
+		Messages:  t.messages,
+		MaxTokens: t.s.cfg.Limits.ReplyTokens,
+	}, t.progress, &t.usage)
+	if err != nil {
+		return llm.Reply{}, err
+	}
+	t.reply = reply.Text
+	t.counts.Replies++
+	return reply, nil
+}
+
+// say puts the reply and the feedback into the conversation.
+func (t *talk) say(reply string) {
+	const maxEcho = 24 << 10
+	if reply = strings.TrimSpace(headOf(text([]byte(reply)), maxEcho)); reply == "" {
+		reply = "(empty reply)"
+	}
+	t.messages = append(t.messages, llm.Say(llm.Assistant, reply), llm.Say(llm.User, t.feedback))
+}
+
+// weigh judges a reply. It returns how the instruction ended, or nothing after writing feedback.
+func (t *talk) weigh(ctx context.Context, reply llm.Reply) (*edited, error) {
+	w := t.in.work
+	changes, rep := edit.Retry(w.tree, t.last, reply.Text, w.policy)
+	if reply.Finish == llm.Length && (rep.Status == edit.NoEdits || !rep.Cut) {
+		// A reply that was cut is never applied, even if it happens to parse.
+		changes, rep = nil, edit.Report{Status: edit.Malformed, Problem: "the reply was cut off at its length limit", Cut: true}
+	}
+	round := t.report.add(t.calls, string(reply.Finish), rep, changes)
+	switch rep.Status {
+	case edit.Applied:
+		t.last = edit.Report{}
+		return t.judge(ctx, changes, round)
+	case edit.NoEdits, edit.Noop:
+		return t.nothing(reply.Text, rep, round), nil
+	}
+	t.last = rep
+	if !rep.Status.Failed() {
+		t.last = edit.Report{}
+	}
+	return t.refuse(rep, round), nil
+}
+
+// judge looks at edits that fit: do they do anything, and do the files still parse?
+func (t *talk) judge(ctx context.Context, changes edit.Changes, round *round) (*edited, error) {
+	if why := t.in.idle(changes); why != "" {
+		return t.again(&t.empty, t.s.cfg.Limits.EmptyRetries, round, "Nothing was written: "+why+"\n"), nil
+	}
+	found, err := t.s.gate.check(ctx, changes, t.in.work)
+	if err != nil {
+		return nil, err
+	}
+	round.Checks = found.all()
+	if len(found.broken) > 0 {
+		round.Status = edit.Syntax
+		return t.again(&t.syntax, t.s.cfg.Limits.SyntaxRetries, round, found.syntaxFeedback()), nil
+	}
+	if len(found.doubts) > 0 && t.checked == 0 && t.calls < t.s.cfg.Limits.Calls {
+		t.checked++
+		t.feedback = found.doubtFeedback()
+		round.Feedback = t.feedback
+		return nil, nil
+	}
+	if t.calls == 1 {
+		t.counts.WellFormed++
+	}
+	t.feedback = ""
+	return &edited{result: Changed, changes: changes}, nil
+}
+
+// nothing handles a reply without edits or without effect: a stop line, or too little.
+func (t *talk) nothing(reply string, rep edit.Report, round *round) *edited {
+	if rep.Status == edit.NoEdits && t.in.mayStop != nil && stops(reply) {
+		why := t.in.mayStop(reply)
+		if why == "" {
+			t.counts.WellFormed++
+			return &edited{result: t.in.stopped}
+		}
+		return t.again(&t.empty, t.s.cfg.Limits.EmptyRetries, round, why+"\n")
+	}
+	if rep.Status == edit.Noop {
+		return t.again(&t.empty, t.s.cfg.Limits.EmptyRetries, round,
+			"Nothing was written: your edits change no byte of the files. Send edits that make the change, in the form that was described.\n")
+	}
+	return t.again(&t.empty, t.s.cfg.Limits.EmptyRetries, round,
+		"Nothing was written: the reply holds no edits. Send the change as SEARCH/REPLACE blocks, each under the path of its file, or a small file whole under its path.\n")
+}
+
+// refuse handles edits that could not be applied.
+func (t *talk) refuse(rep edit.Report, round *round) *edited {
+	w := t.in.work
+	text := edit.Feedback(rep, w.tree, w.policy)
+	failures := failing(rep)
+	same := failures != "" && failures == t.failures
+	t.failures = failures
+	if lazy(rep) && t.lazy == 0 {
+		t.lazy++
+		return t.again(&t.format, t.s.cfg.Limits.FormatRetries+1, round, text)
+	}
+	if same || t.format >= t.s.cfg.Limits.FormatRetries {
+		if t.other > 0 {
+			t.feedback, round.Feedback = text, text
+			return &edited{result: NoChange}
+		}
+		t.other++
+		t.feedback = text + "\n" + t.otherFormat(rep)
+		round.Feedback = t.feedback
+		return nil
+	}
+	return t.again(&t.format, t.s.cfg.Limits.FormatRetries, round, text)
+}
+
+// again counts a retry; past its limit the instruction ends without change.
+func (t *talk) again(used *int, limit int, round *round, feedback string) *edited {
+	t.feedback, round.Feedback = feedback, feedback
+	if *used >= limit {
+		return &edited{result: NoChange}
+	}
+	*used++
+	return nil
+}
+
+// otherFormat asks for the file whole, or for one block at a time.
+func (t *talk) otherFormat(rep edit.Report) string {
+	const maxWhole = 250
+	for _, b := range rep.Blocks {
+		data, ok := t.in.work.tree.Files[b.Path]
+		if !b.Status.Failed() || !ok {
+			continue
+		}
+		if b.Format != "listing" && strings.Count(string(data), "\n") <= maxWhole {
+			return fmt.Sprintf("Blocks do not work out here. Send %s whole instead: its path on a line of its own, then the complete new content in one fence.\n", b.Path)
+		}
+		return "Send small blocks of 3 to 10 lines, each with lines copied exactly from the file as it stands.\n"
+	}
+	return "Send one SEARCH/REPLACE block only, the most important one, under the path of its file.\n"
+}
+
+// failing names the failing blocks, so that the same failure is seen twice.
+func failing(rep edit.Report) string {
+	var b strings.Builder
+	for _, k := range rep.Blocks {
+		if k.Status.Failed() {
+			fmt.Fprintf(&b, "%s|%s|%s\n", k.Path, k.Status, k.Cause)
+		}
+	}
+	return b.String()
+}
+
+func lazy(rep edit.Report) bool {
+	for _, b := range rep.Blocks {
+		if b.Status == edit.Malformed && strings.Contains(b.Cause, "leaves code out") {
+			return true
+		}
+	}
+	return false
+}
+
+// stops says whether a reply holds the stop line outside fences.
+func stops(reply string) bool {
+	fenced := false
+	for _, l := range strings.Split(edit.WithoutReasoning(reply), "\n") {
+		l = strings.TrimSpace(l)
+		if strings.HasPrefix(l, "```") || strings.HasPrefix(l, "~~~") {
+			fenced = !fenced
+		}
+		if !fenced && strings.Trim(l, "*_`. ") == stopLine {
+			return true
+		}
+	}
+	return false
+}
+
+// reason is what a reply says beside the stop line.
+func reason(reply string) string {
+	return strings.TrimSpace(strings.ReplaceAll(edit.WithoutReasoning(reply), stopLine, ""))
+}
+
+// finish turns the end of an instruction into a result, storing reply, report and diff.
+func (t *talk) finish(ctx context.Context, e edited, extra map[string][]byte) (Edited, error) {
+	s, w := t.s, t.in.work
+	out := Edited{Result: e.result, Snapshot: w.snapshot, Feedback: t.feedback, Counts: t.counts, Usage: t.usage}
+	changes := e.changes
+	if e.result == Changed {
+		out.Feedback = ""
+		out.Added, out.Removed = changes.Stat()
+		set := changes
+		for p, data := range extra {
+			if !touches(changes, p) {
+				set = append(set, edit.Change{Path: p, Data: data})
+			}
+		}
+		var err error
+		if out.Snapshot, err = s.commit(ctx, w, set); err != nil {
+			return Edited{}, err
+		}
+		if out.Diff, err = store.PutBytes(ctx, s.blobs, changes.Diff()); err != nil {
+			return Edited{}, err
+		}
+	}
+	for _, text := range t.report.warnings() {
+		out.Warnings = append(out.Warnings, Warning{Code: "edit-corrected", Text: text})
+	}
+	t.report.Outcome = e.result.String()
+	return out, s.keep(ctx, &out, t.reply, t.report)
+}
+
+// keep stores the last reply and the report.
+func (s *Service) keep(ctx context.Context, out *Edited, reply string, r report) error {
+	var err error
+	if out.Reply, err = store.PutBytes(ctx, s.blobs, []byte(reply)); err != nil {
+		return err
+	}
+	out.Report, err = store.PutBytes(ctx, s.blobs, r.encode())
+	return err
+}
+
+func touches(c edit.Changes, path string) bool {
+	for _, ch := range c {
+		if ch.Path == path {
+			return true
+		}
+	}
+	return false
+}
