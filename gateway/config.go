@@ -41,13 +41,13 @@ func (p Peers) list() []peer {
 	return []peer{{"ideation", p.Ideation}, {"coder", p.Coder}, {"executor", p.Executor}, {"writer", p.Writer}, {"reviewer", p.Reviewer}}
 }
 
-// DefaultConfig has the services on this machine at ports 7701 to 7705.
+// DefaultConfig has the services on this machine at ports 7001 to 7005.
 func DefaultConfig() Config {
 	return Config{
 		Common: process.DefaultCommon(), Listen: "127.0.0.1:7700", MaxIdeas: 1000, JournalBytes: 1 << 30, EventBytes: 512 << 20,
 		Peers: Peers{
-			Ideation: "dns:///127.0.0.1:7701", Coder: "dns:///127.0.0.1:7702", Executor: "dns:///127.0.0.1:7703",
-			Writer: "dns:///127.0.0.1:7704", Reviewer: "dns:///127.0.0.1:7705",
+			Ideation: "dns:///127.0.0.1:7001", Coder: "dns:///127.0.0.1:7002", Executor: "dns:///127.0.0.1:7003",
+			Writer: "dns:///127.0.0.1:7004", Reviewer: "dns:///127.0.0.1:7005",
 		},
 	}
 }

@@ -104,7 +104,11 @@ func (s *suite) attach(ctx context.Context, cfg suiteConfig, conn *bus.Conn, blo
 			}
 			c := coder.DefaultConfig()
 			c.Listen = "inproc:coder"
-			return coder.Attach(s.host.Component("coder"), n, c, coder.Shared{Models: d, Blobs: blobs, Sandbox: s.runner()})
+			var box sandbox.Runner = refusing{s.weak}
+			if s.box != nil {
+				box = s.box
+			}
+			return coder.Attach(s.host.Component("coder"), n, c, coder.Shared{Models: d, Blobs: blobs, Sandbox: box})
 		},
 		func() error {
 			d, err := models("writer")
@@ -131,6 +135,13 @@ func (s *suite) attach(ctx context.Context, cfg suiteConfig, conn *bus.Conn, blo
 		}
 	}
 	return s.attachGateway(ctx, cfg, n, conn, blobs, check)
+}
+
+// refusing stands in for the sandbox where there is none, so that the parts that need it say why.
+type refusing struct{ why error }
+
+func (r refusing) Run(context.Context, sandbox.Spec) (sandbox.Result, error) {
+	return sandbox.Result{}, r.why
 }
 
 // runner gives the sandbox as an interface that is nil when there is none.
