@@ -185,8 +185,8 @@ func TestSandbox_TheHostIsOutOfReach(t *testing.T) {
 		{"the shadow file", "open('/etc/shadow').read()", "FileNotFoundError"},
 		{"a loopback port", "import socket; socket.create_connection(('127.0.0.1'," + fmt.Sprint(l.Addr().(*net.TCPAddr).Port) + "), 2)", "ConnectionRefusedError"},
 		{"a name to resolve", "import socket; socket.getaddrinfo('example.org', 80)", "gaierror"},
-		{"a file beside the run folder", "open('/work/x','w')", "OSError: [Errno 30]"},
-		{"the run folder's own name", "import os; os.rename('/work/run_1','/work/run_2')", "OSError"},
+		{"a file beside the run folder", "open('/tree/x','w')", "OSError: [Errno 30]"},
+		{"the run folder's own name", "import os; os.rename('/tree/run_1','/tree/run_2')", "OSError"},
 		{"the interpreter", "open('/usr/bin/x','w')", "OSError: [Errno 30]"},
 		{"a raw socket", "import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW)", "PermissionError"},
 		{"the memory of process 1", "open('/proc/1/mem','rb')", "PermissionError"},
@@ -196,8 +196,8 @@ func TestSandbox_TheHostIsOutOfReach(t *testing.T) {
 		t.Run(c.name+" is refused", func(t *testing.T) {
 			t.Parallel()
 			r := do(t, s, sandbox.Spec{
-				Argv: python(c.code), Dir: "/work",
-				Binds: []sandbox.Bind{{Source: tree, Target: "/work"}, {Source: out, Target: "/work/run_1", Writable: true}},
+				Argv: python(c.code), Dir: "/tree",
+				Binds: []sandbox.Bind{{Source: tree, Target: "/tree"}, {Source: out, Target: "/tree/run_1", Writable: true}},
 			})
 			if r.ExitCode != 1 || !strings.Contains(r.err, c.want) {
 				t.Errorf("exit code %d, want %s; got %s", r.ExitCode, c.want, r.err)
@@ -285,7 +285,7 @@ func BenchmarkSandbox_True(b *testing.B) {
 	defer s.Close()
 	dir := b.TempDir()
 	for b.Loop() {
-		r, err := s.Run(b.Context(), sandbox.Spec{Argv: []string{"/usr/bin/true"}, Binds: []sandbox.Bind{{Source: dir, Target: "/work", Writable: true}}})
+		r, err := s.Run(b.Context(), sandbox.Spec{Argv: []string{"/usr/bin/true"}, Binds: []sandbox.Bind{{Source: dir, Target: "/tree", Writable: true}}})
 		if err != nil || r.ExitCode != 0 {
 			b.Fatalf("%+v, %v", r, err)
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -227,64 +226,6 @@ func TestExecutor_RunsAJobAndMeasures(t *testing.T) {
 	}
 }
 
-func TestExecutor_EndsHostileJobsWithAReason(t *testing.T) {
-	w := open(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	home, err := os.UserHomeDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret := filepath.Join(home, ".nullius-executor-test")
-	if err := os.WriteFile(secret, []byte("planted"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.Remove(secret) })
-	port := l.Addr().(*net.TCPAddr).Port
-	for i, c := range []struct {
-		name, code, message string
-		want                executorv1.EndReason_Value
-		change              func(*executorv1.Job)
-	}{
-		{"reading a planted secret", "print(open('" + secret + "').read())", "FileNotFoundError", executorv1.EndReason_FAILED, nil},
-		{"reaching a loopback port", fmt.Sprintf("import socket; socket.create_connection(('127.0.0.1', %d))", port), "ConnectionRefusedError", executorv1.EndReason_FAILED, nil},
-		{"writing outside its run folder", "open('evaluate.py', 'w')", "Read-only file system", executorv1.EndReason_FAILED, nil},
-		{"eating memory", "x = b'x' * (2 << 30)\nimport time; time.sleep(9)", "memory limit", executorv1.EndReason_OOM, nil},
-		{"forking without end", "import os, time\nwhile True:\n  if os.fork() == 0: time.sleep(60)", "BlockingIOError", executorv1.EndReason_FAILED, nil},
-		{"sleeping past its limit", "import time; time.sleep(60)", "time limit", executorv1.EndReason_TIMEOUT, func(j *executorv1.Job) { j.Limits.Wall = durationpb.New(700 * time.Millisecond) }},
-		{"filling the disk", "for i in range(64): open(f'run_1/{i}','wb').write(b'x' * (1 << 20))\nimport time; time.sleep(9)", "disk limit", executorv1.EndReason_DISK, func(j *executorv1.Job) { j.Limits.DiskBytes = 16 << 20 }},
-		{"writing no results", "pass", "wrote no run_1/final_info.json", executorv1.EndReason_OUTPUT, nil},
-		{"writing broken results", "open('run_1/final_info.json','w').write('{')", "line 1, column 2", executorv1.EndReason_OUTPUT, nil},
-		{"linking its results to a secret", "import os; os.symlink('" + secret + "', 'run_1/final_info.json')", "refused", executorv1.EndReason_OUTPUT, nil},
-		{"crashing", "import os; os.kill(os.getpid(), 11)", "signal 11", executorv1.EndReason_FAILED, nil},
-		{"a module that is not there", good, "no_such_module", executorv1.EndReason_ENVIRONMENT, func(j *executorv1.Job) {
-			j.Environment = &executorv1.Environment{Modules: []string{"no_such_module"}}
-		}},
-		{"a snapshot that is not there", good, "", executorv1.EndReason_REJECTED, func(j *executorv1.Job) { j.Snapshot = "sha256:" + strings.Repeat("0", 64) }},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			j := w.job(fmt.Sprintf("step-%d", i), c.code)
-			if c.change != nil {
-				c.change(j)
-			}
-			r := w.run(j)
-			if r.GetEndReason() != c.want || !strings.Contains(r.GetMessage(), c.message) {
-				t.Errorf("%s: %s; want %s: %s", r.GetEndReason(), r.GetMessage(), c.want, c.message)
-			}
-		})
-	}
-	t.Run("and the next good job runs", func(t *testing.T) {
-		j := w.job("good", good)
-		j.Env = map[string]string{"NULLIUS_SIZE": "x"}
-		if r := w.run(j); r.GetEndReason() != executorv1.EndReason_SUCCEEDED {
-			t.Errorf("%v", r)
-		}
-	})
-}
-
 func TestExecutor_APrivateTreeKeepsProtectedFiles(t *testing.T) {
 	w := open(t)
 	j := w.job("plot", "open('a.png','w').write('png')\nopen('evaluate.py','w').write('forged')\nopen('x.txt','w')\nimport os; os.makedirs('run_9'); open('run_9/final_info.json','w')")
@@ -330,50 +271,6 @@ func TestExecutor_CancelEndsAJobOnce(t *testing.T) {
 	if _, err := w.client.Get(t.Context(), &executorv1.GetRequest{JobId: "no/such/job"}); !errors.Is(err, fault.NotFound) {
 		t.Errorf("%v", err)
 	}
-}
-
-func TestExecutor_CancelAgainstCompletionHasOneEnd(t *testing.T) {
-	w := open(t)
-	var jobs []*executorv1.Job
-	for i := range 24 {
-		j := w.job(fmt.Sprintf("race-%d", i), good)
-		j.Argv, j.Measure, j.Outputs = []string{"sh", "-c", "sleep 0.02"}, false, []*executorv1.Output{{Glob: "run_1/**"}}
-		w.submit(w.client, j)
-		jobs = append(jobs, j)
-	}
-	var group sync.WaitGroup
-	for i, j := range jobs {
-		group.Go(func() {
-			for try := 0; ; try++ { // at another moment of its life for each
-				r, err := w.client.Get(t.Context(), &executorv1.GetRequest{JobId: j.GetJobId()})
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if int(r.GetRecord().GetState()) > i%6 {
-					break
-				}
-			}
-			if _, err := w.client.Cancel(t.Context(), &executorv1.CancelRequest{JobId: j.GetJobId()}); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	group.Wait()
-	ends := map[executorv1.EndReason_Value]int{}
-	for _, j := range jobs {
-		first := w.watch(w.client, j.GetJobId()).record.GetResult()
-		again := w.watch(w.client, j.GetJobId()).record.GetResult()
-		if first.GetEndReason() != again.GetEndReason() || first.GetAttempt() != again.GetAttempt() {
-			t.Errorf("two ends: %v, %v", first, again)
-		}
-		ends[first.GetEndReason()]++
-	}
-	if ends[executorv1.EndReason_SUCCEEDED]+ends[executorv1.EndReason_CANCELLED] != len(jobs) {
-		t.Errorf("ends: %v", ends)
-	}
-	t.Logf("ends: %v", ends)
-	queueIsEmpty(t, w)
 }
 
 func TestExecutor_AFloodOfOutputIsKeptAtBothEnds(t *testing.T) {

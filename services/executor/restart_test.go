@@ -23,7 +23,6 @@ import (
 	"nullius.dev/kit/sandbox"
 	"nullius.dev/kit/store"
 	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
-	"nullius.dev/proto/subject"
 	"nullius.dev/services/executor"
 )
 
@@ -370,42 +369,6 @@ func TestRestart_RandomKillsLoseNothing(t *testing.T) {
 		snapshot = r.GetSnapshot()
 	}
 	queueIsEmpty(t, c.world)
-}
-
-func queueIsEmpty(t *testing.T, w *world) {
-	t.Helper()
-	kittest.Eventually(t, 10*time.Second, func() error {
-		s, err := w.bus.JS.Stream(t.Context(), subject.StreamJobs)
-		if err == nil && s.CachedInfo().State.Msgs > 0 {
-			err = fmt.Errorf("%d messages are left", s.CachedInfo().State.Msgs)
-		}
-		return err
-	})
-}
-
-func TestExecutor_DoubledMessagesHaveOneEffect(t *testing.T) {
-	w := open(t)
-	var ids []string
-	for i := range 6 {
-		j := w.job(fmt.Sprintf("doubled-%d", i), good)
-		j.Env = map[string]string{"NULLIUS_SIZE": "lite"}
-		w.submit(w.client, j)
-		for range 4 { // without a message id: as after the window of duplicates
-			if _, err := w.bus.Publish(t.Context(), subject.Jobs("cpu"), "", "again", []byte(j.GetJobId())); err != nil {
-				t.Fatal(err)
-			}
-		}
-		ids = append(ids, j.GetJobId())
-	}
-	if _, err := w.bus.Publish(t.Context(), subject.Jobs("cpu"), "", "garbage", []byte("\xff no job > *")); err != nil {
-		t.Fatal(err)
-	}
-	for _, id := range ids {
-		if r := w.watch(w.client, id).record.GetResult(); r.GetEndReason() != executorv1.EndReason_SUCCEEDED || r.GetAttempt() != 1 {
-			t.Errorf("%v", r)
-		}
-	}
-	queueIsEmpty(t, w)
 }
 
 func TestRestart_TwoProcessesCannotShareAStateFolder(t *testing.T) {
