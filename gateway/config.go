@@ -68,6 +68,7 @@ func (c Config) Validate() error {
 // Budgets are the accounts that bound what studies and ideas spend.
 type Budgets interface {
 	SetLimit(ctx context.Context, account string, limit budget.Amount) error
+	SetAllowUnpriced(ctx context.Context, account string, allow bool) error
 	Read(ctx context.Context, account string) (budget.Account, error)
 }
 

@@ -81,12 +81,12 @@ func (d *driver) run(ctx context.Context, sole bool) error {
 
 // consumer binds the queue. The holder of the data folder's lock makes it anew, which brings back at once what a killed process held.
 func (d *driver) consumer(ctx context.Context, sole bool) (jetstream.Consumer, error) {
-	st, err := d.bus.JS.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	st, err := d.bus.Stream(ctx, jetstream.StreamConfig{
 		Name: subject.StreamIdeas, Subjects: []string{subject.IdeasAll}, Storage: jetstream.FileStorage, Retention: jetstream.WorkQueuePolicy,
 		Discard: jetstream.DiscardNew, MaxBytes: 16 << 20, Duplicates: time.Minute,
 	})
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Unavailable, "BUS_UNAVAILABLE", "the queue of ideas cannot be opened")
+		return nil, err
 	}
 	if sole {
 		if err := st.DeleteConsumer(ctx, "gateway"); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
@@ -315,8 +315,10 @@ func (d *driver) takeOver(ctx context.Context, k journal.Key) {
 // setBudget writes the account's limit from the journal, so that it holds whatever was lost.
 func (d *driver) setBudget(ctx context.Context, k journal.Key) error {
 	var pico, tokens int64
+	allow := false
 	d.journal.View(k, func(m *journal.Machine) {
 		c := m.Core()
+		allow = c.Settings.GetAllowUnpriced()
 		if k.IsStudy() {
 			pico, tokens = c.Settings.GetBudgetPicoDollars(), c.Settings.GetBudgetTokens()
 		}
@@ -329,6 +331,11 @@ func (d *driver) setBudget(ctx context.Context, k journal.Key) error {
 	})
 	if pico == 0 && tokens == 0 {
 		return nil
+	}
+	if allow {
+		if err := d.budgets.SetAllowUnpriced(ctx, account(k), true); err != nil {
+			return err
+		}
 	}
 	return d.budgets.SetLimit(ctx, account(k), budget.Amount{Pico: pico, Tokens: tokens})
 }

@@ -16,7 +16,6 @@ import (
 	"nullius.dev/gateway/internal/journal"
 	"nullius.dev/gateway/internal/pipeline"
 	"nullius.dev/kit/bus"
-	"nullius.dev/kit/fault"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
 	"nullius.dev/proto/subject"
 )
@@ -29,12 +28,12 @@ type publisher struct {
 }
 
 func newPublisher(ctx context.Context, b *bus.Conn, j *journal.Store, log *slog.Logger, maxBytes int64) (*publisher, error) {
-	_, err := b.JS.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	_, err := b.Stream(ctx, jetstream.StreamConfig{
 		Name: subject.StreamEvents, Subjects: []string{subject.EventsAll}, Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy,
 		Discard: jetstream.DiscardOld, MaxBytes: maxBytes, MaxAge: 30 * 24 * time.Hour, Duplicates: 10 * time.Minute,
 	})
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Unavailable, "BUS_UNAVAILABLE", "the event stream cannot be opened")
+		return nil, err
 	}
 	return &publisher{bus: b, journal: j, log: log}, nil
 }

@@ -82,12 +82,12 @@ type Store struct {
 
 // Open declares the stream and folds what is there; it returns when the projection is as new as the stream was.
 func Open(ctx context.Context, b *bus.Conn, log *slog.Logger, maxStream int64) (*Store, error) {
-	_, err := b.JS.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	_, err := b.Stream(ctx, jetstream.StreamConfig{
 		Name: subject.StreamJournal, Subjects: []string{subject.JournalAll}, Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy,
 		Discard: jetstream.DiscardNew, MaxBytes: maxStream, Duplicates: 10 * time.Minute,
 	})
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Unavailable, "BUS_UNAVAILABLE", "the journal stream cannot be opened")
+		return nil, err
 	}
 	return &Store{
 		js: b.JS, log: log, now: time.Now, machines: map[Key]*Machine{}, waiters: map[chan struct{}]uint64{}, subs: map[chan struct{}]string{},
