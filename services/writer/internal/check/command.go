@@ -1,6 +1,7 @@
 package check
 
 import (
+	"slices"
 	"strings"
 
 	"nullius.dev/services/writer/internal/tex"
@@ -161,6 +162,16 @@ func (w *weaver) word(name string, end int) {
 			w.i = end
 			return
 		}
+	case "argmin", "argmax":
+		if !w.own.Commands[name] {
+			op := `\operatorname*{arg\,` + name[3:] + "}"
+			if !w.inMath() {
+				op = `\ensuremath{` + op + "}"
+			}
+			w.put(op)
+			w.i = end
+			return
+		}
 	case "left", "right", "middle":
 		w.delimiter(name, end)
 		return
@@ -169,6 +180,11 @@ func (w *weaver) word(name string, end int) {
 		return
 	}
 	if rules[name] && !w.rule(name) {
+		w.i = end
+		return
+	}
+	if algorithmOnly[name] && !slices.ContainsFunc(w.stack, func(f frame) bool { return f.kind == 'e' && f.name == "algorithmic" }) && !w.own.Commands[name] {
+		w.l.mended("C01", `\`+name+" outside an algorithm was dropped")
 		w.i = end
 		return
 	}
@@ -205,7 +221,7 @@ func (w *weaver) groupMode(mode byte, at int) {
 // raw copies a command whose arguments TeX does not print as text.
 func (w *weaver) raw(name string, n int) {
 	c := tex.ReadCall(w.s, w.i, n)
-	if len(c.Args) < n || strings.Contains(w.s[c.Start:c.End], "\n\n") || strings.ContainsAny(strings.Join(c.Args, ""), "%$#&") && name != "measured" && name != "url" {
+	if len(c.Args) < n || unfit(w.s[c.Start:c.End]) || strings.ContainsAny(strings.Join(c.Args, ""), "%$#&") && name != "measured" && name != "url" {
 		w.l.mended("R01", `\`+name+" without a proper argument was removed")
 		_, w.i = tex.CommandAt(w.s, w.i)
 		return
@@ -219,8 +235,32 @@ func (w *weaver) raw(name string, n int) {
 		w.i = c.End
 		return
 	}
-	w.put(w.s[c.Start:c.End])
+	w.put(escapePercent(w.s[c.Start:c.End]))
 	w.i = c.End
+}
+
+// unfit says whether raw arguments hold what they cannot: paragraphs, environments.
+func unfit(s string) bool {
+	return blankLine.MatchString(s) || strings.Contains(s, `\begin`) || strings.Contains(s, `\end`)
+}
+
+// escapePercent escapes per cents that would make a comment of the rest of the line.
+func escapePercent(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\' && i+1 < len(s):
+			b.WriteByte(s[i])
+			i++
+		case s[i] == '%':
+			b.WriteByte('\\')
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
 }
 
 func (w *weaver) drop(name string, n int) {
@@ -248,12 +288,12 @@ func (w *weaver) verb(end int) {
 func (w *weaver) grammar(name string, end int) {
 	n := map[string]int{"need": 2, "compare": 2, "cited": 1}[name]
 	c := tex.ReadCall(w.s, w.i, n)
-	if len(c.Args) < n {
+	if len(c.Args) < n || unfit(w.s[c.Start:c.End]) {
 		w.l.mended("C01", `\`+name+" without its arguments was removed")
 		w.i = end
 		return
 	}
-	w.put(w.s[c.Start:c.End])
+	w.put(escapePercent(w.s[c.Start:c.End]))
 	w.i = c.End
 	if name != "need" {
 		w.groupMode('t', c.End)
@@ -333,7 +373,7 @@ func (w *weaver) delimiter(name string, end int) {
 func (w *weaver) span(name string, end int) {
 	c := tex.ReadCall(w.s, w.i, 2)
 	e := w.environment()
-	if len(c.Args) < 2 || e == nil || !alignedEnvs[e.name] || strings.Contains(strings.Join(c.Args, ""), `\`) {
+	if len(c.Args) < 2 || e == nil || !alignedEnvs[e.name] || strings.Contains(w.s[c.Start+1:c.End], `\`) {
 		w.l.mended("T01", `\`+name+" outside a table was removed")
 		w.i = max(c.End, end)
 		return
@@ -347,7 +387,7 @@ func (w *weaver) span(name string, end int) {
 		}
 		e.cells += max(0, n-1)
 	}
-	w.put(w.s[c.Start:c.End])
+	w.put(escapePercent(w.s[c.Start:c.End]))
 	w.i = c.End
 }
 

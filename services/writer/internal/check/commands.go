@@ -20,10 +20,15 @@ textquotedblleft textquotedblright texorpdfstring nulliusmark nulliusgap allowbr
 toprule midrule bottomrule cmidrule hline cline multicolumn multirow tabularnewline resizebox setlength tabcolsep linewidth textwidth columnwidth
 textheight measured setting counted cited need interp compare LaTeX TeX
 State Statex If EndIf Else ElsIf For ForAll EndFor While EndWhile Repeat Until Require Ensure Return Comment Function EndFunction Procedure
-EndProcedure Call Input Output KwIn KwOut`)
+EndProcedure Call`)
+
+// algorithmOnly are commands that mean nothing outside algorithmic.
+var algorithmOnly = set(`State Statex If EndIf Else ElsIf For ForAll EndFor While EndWhile Repeat Until Require Ensure Return Comment Function EndFunction
+Procedure EndProcedure Call`)
 
 // mathOnly are commands that need mathematics around them.
-var mathOnly = set(`alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi varpi rho varrho sigma
+var mathOnly = set(`gets triangleq Longrightarrow hookleftarrow nearrow searrow doteq complement varnothing leqslant geqslant nleq ngeq lneq gneq
+cong ncong alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi varpi rho varrho sigma
 varsigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega frac tfrac dfrac sqrt sum prod int oint
 partial nabla infty times div pm mp cdot ast star circ bullet oplus otimes odot leq geq le ge neq ne approx equiv sim simeq cong propto ll gg
 in notin ni subset subseteq supset supseteq cup cap setminus emptyset forall exists neg land lor wedge vee to rightarrow leftarrow Rightarrow

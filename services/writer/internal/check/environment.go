@@ -214,7 +214,10 @@ func cleanOption(env, s string) string {
 	case strings.Contains(s, `\`), len(s) > 60:
 		return ""
 	}
-	return strings.Trim(s, "[]{}%$#&_^~")
+	if strings.ContainsAny(s, "[]{}%$#&_^~") {
+		return ""
+	}
+	return s
 }
 
 // columns keeps what a column specification may hold.
@@ -227,7 +230,7 @@ func columns(s string) string {
 			return -1
 		}, s)
 	}
-	for _, bad := range []string{`\input`, `\write`, `\csname`, `\special`, `\read`, "$", "#", "%"} {
+	for _, bad := range []string{`\input`, `\write`, `\csname`, `\special`, `\read`, "$", "#", "%", "\n\n"} {
 		if strings.Contains(s, bad) {
 			return ""
 		}
@@ -356,13 +359,27 @@ func (w *weaver) measuredTable() {
 				inner.step()
 			}
 			inner.closeTo(0, true)
-			inside = inside[:m[1]] + string(inner.out) + inside[stop-1:]
+			inside = plainFields(inside[:m[1]]) + string(inner.out) + plainFields(inside[stop-1:])
 		}
+	} else {
+		inside = plainFields(inside)
 	}
-	w.put(`\begin{measuredtable}{` + inside + `}\end{measuredtable}`)
+	w.put(`\begin{measuredtable}{` + escapePercent(inside) + `}\end{measuredtable}`)
 	w.i = end
 	rest := w.s[end:]
 	if t := strings.TrimLeft(rest, " \t\n"); strings.HasPrefix(t, `\end{measuredtable}`) {
 		w.i = end + len(rest) - len(t) + len(`\end{measuredtable}`)
 	}
+}
+
+// plainFields drops backslashes from the fields of a table's description: ids and labels need none but \_.
+func plainFields(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && !(i+1 < len(s) && s[i+1] == '_') {
+			continue
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
 }

@@ -50,13 +50,38 @@ type weaver struct {
 func (l *List) Structure(s string, own Known) string {
 	w := &weaver{l: l, own: own, s: s, atom: -1}
 	for w.i < len(w.s) {
-		w.step()
+		at := w.i
+		if w.step(); w.i <= at {
+			w.i = at + 1
+		}
 	}
 	w.closeTo(0, true)
 	return string(w.out)
 }
 
-func (w *weaver) put(s string) { w.out = append(w.out, s...) }
+// put writes. Where something was dropped behind a command, letters must not become part of its name.
+func (w *weaver) put(s string) {
+	if s != "" && tex.IsLetter(s[0]) && endsInCommand(w.out) {
+		w.out = append(w.out, ' ')
+	}
+	w.out = append(w.out, s...)
+}
+
+func endsInCommand(out []byte) bool {
+	i := len(out)
+	for i > 0 && tex.IsLetter(out[i-1]) && len(out)-i < 60 {
+		i--
+	}
+	if i == len(out) {
+		return false
+	}
+	slashes := 0
+	for i > 0 && out[i-1] == '\\' {
+		i--
+		slashes++
+	}
+	return slashes%2 == 1
+}
 
 func (w *weaver) step() {
 	switch c := w.s[w.i]; c {
@@ -86,7 +111,7 @@ func (w *weaver) step() {
 		w.newline()
 	default:
 		if c < 0x80 {
-			w.out = append(w.out, c)
+			w.put(w.s[w.i : w.i+1])
 			w.i++
 			return
 		}
@@ -326,10 +351,8 @@ func (w *weaver) percent() {
 	case before == "": // a comment line goes: nobody reads it, and it may hide text
 		w.i += end
 	case strings.TrimSpace(after) == "":
-		w.put("%")
-		w.i++
-		if w.i == len(w.s) {
-			w.out = w.out[:len(w.out)-1]
+		if w.i += end; w.i < len(w.s) { // it joins the lines; at the end it would swallow what we add
+			w.put("%")
 		}
 	case strings.IndexByte("0123456789}$", before[len(before)-1]) < 0 && len(before) < w.i-start && strings.HasPrefix(after, " "):
 		w.l.mended("F06", "a comment behind text was removed")
@@ -397,7 +420,7 @@ func (w *weaver) script(c byte) {
 			w.stack = slices.Insert(w.stack, before, frame{kind: 'g', loose: true, script: c, at: len(w.out)})
 		}
 	default:
-		w.out = append(w.out, w.s[j])
+		w.put(w.s[j : j+1])
 		w.i++
 		w.scripted(c)
 	}
