@@ -1,0 +1,37 @@
+// Command ideation serves nullius.ideation.v1.IdeationService and nullius.literature.v1.LiteratureService alone.
+package main
+
+import (
+	"context"
+	"time"
+
+	"nullius.dev/kit/app"
+	"nullius.dev/kit/app/process"
+	"nullius.dev/kit/llm"
+	"nullius.dev/services/ideation"
+)
+
+type config struct {
+	process.Common  `yaml:",inline"`
+	ideation.Config `yaml:",inline"`
+	Models          llm.Config `yaml:"models"`
+}
+
+// Validate checks the service's part.
+func (c config) Validate() error { return c.Config.Validate() }
+
+func main() {
+	process.Main("ideation", config{Common: process.DefaultCommon(), Config: ideation.DefaultConfig()},
+		func(c *config) *process.Common { return &c.Common }, attach)
+}
+
+func attach(h *app.Host, p process.Process, c config) error {
+	c.Models.Component = "ideation"
+	door, err := llm.Open(h.Context(), c.Models, llm.On{Bus: p.Bus, Blobs: p.Blobs, Log: h.Log(), Tracer: h.Tracer(), Meter: h.Meter()})
+	if err != nil {
+		return err
+	}
+	h.OnStop("model door", 12*time.Second, func(ctx context.Context) error { return door.Close(ctx) })
+	c.Config.DataDir = p.DataDir
+	return ideation.Attach(h, p.Net, c.Config, ideation.Shared{Bus: p.Bus, Models: door, Ledger: door.Ledger(), Blobs: p.Blobs})
+}
