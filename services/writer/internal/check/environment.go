@@ -377,6 +377,9 @@ func plainFields(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		if s[i] == '\\' && !(i+1 < len(s) && s[i+1] == '_') {
+			if i+1 < len(s) && !tex.IsLetter(s[i+1]) { // an escaped brace goes whole
+				i++
+			}
 			continue
 		}
 		b.WriteByte(s[i])
