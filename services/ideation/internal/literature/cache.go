@@ -54,7 +54,7 @@ func openCache(ctx context.Context, dsn string, conns int) (*Cache, error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(conns)
-	_, err = db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS answer(method TEXT, digest TEXT, engine TEXT, at INTEGER, nothing INTEGER, body BLOB,
+	_, err = db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS answer(method TEXT, digest TEXT, engine TEXT, at INTEGER, is_empty INTEGER, body BLOB,
 		PRIMARY KEY(method, digest, engine)) WITHOUT ROWID; CREATE INDEX IF NOT EXISTS answer_at ON answer(at);`)
 	if err == nil {
 		var verdict string
@@ -91,7 +91,7 @@ func (b *Broker) fromCache(ctx context.Context, e Engine, method, digest string,
 	var at int64
 	var nothing bool
 	var h hit
-	err := b.Cache.db.QueryRowContext(ctx, `SELECT at, nothing, body FROM answer WHERE method = ? AND digest = ? AND engine = ?`, method, digest, e.Name()).
+	err := b.Cache.db.QueryRowContext(ctx, `SELECT at, is_empty, body FROM answer WHERE method = ? AND digest = ? AND engine = ?`, method, digest, e.Name()).
 		Scan(&at, &nothing, &h.body)
 	if err != nil {
 		return hit{}, false
