@@ -82,7 +82,7 @@ func (c *Client) ask(ctx context.Context, r request, tell literature.Tell) liter
 		}
 		papers, total, v := c.try(ctx, r, key)
 		if v.failure == nil {
-			out.Papers, out.Total = papers, total
+			out.Papers, out.Total, out.Failure = papers, total, nil
 			return out
 		}
 		out.Failure = v.failure
