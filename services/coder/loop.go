@@ -33,7 +33,8 @@ type talk struct {
 	progress Progress
 	messages []llm.Message
 	last     edit.Report
-	failures string // which blocks failed last, to see the same ones twice
+	held     edit.Changes // sound edits about which one question is open
+	failures string       // which blocks failed last, to see the same ones twice
 	report   report
 	usage    Usage
 	counts   Counts
@@ -69,11 +70,14 @@ func (s *Service) instruct(ctx context.Context, in instruction, p Progress) (*ta
 		if err != nil {
 			return t, edited{}, err
 		}
+		if done == nil && t.calls >= s.cfg.Limits.Calls {
+			done = &edited{result: NoChange}
+		}
+		if done != nil && done.result == NoChange && t.held != nil {
+			done = &edited{result: Changed, changes: t.held} // the question was about sound edits
+		}
 		if done != nil {
 			return t, *done, nil
-		}
-		if t.calls >= s.cfg.Limits.Calls {
-			return t, edited{result: NoChange}, nil
 		}
 		t.say(reply.Text)
 	}
@@ -123,21 +127,22 @@ func (t *talk) weigh(ctx context.Context, reply llm.Reply) (*edited, error) {
 	round := t.report.add(t.calls, string(reply.Finish), rep, changes)
 	switch rep.Status {
 	case edit.Applied:
-		t.last = edit.Report{}
+		t.last = rep // its blocks stay, should the result not parse
 		return t.judge(ctx, changes, round)
 	case edit.NoEdits, edit.Noop:
+		if t.held != nil {
+			return &edited{result: Changed, changes: t.held}, nil
+		}
 		return t.nothing(reply.Text, rep, round), nil
 	}
 	t.last = rep
-	if !rep.Status.Failed() {
-		t.last = edit.Report{}
-	}
 	return t.refuse(rep, round), nil
 }
 
 // judge looks at edits that fit: do they do anything, and do the files still parse?
 func (t *talk) judge(ctx context.Context, changes edit.Changes, round *round) (*edited, error) {
 	if why := t.in.idle(changes); why != "" {
+		t.last = edit.Report{}
 		return t.again(&t.empty, t.s.cfg.Limits.EmptyRetries, round, "Nothing was written: "+why+"\n"), nil
 	}
 	found, err := t.s.gate.check(ctx, changes, t.in.work)
@@ -151,6 +156,7 @@ func (t *talk) judge(ctx context.Context, changes edit.Changes, round *round) (*
 	}
 	if len(found.doubts) > 0 && t.checked == 0 && t.calls < t.s.cfg.Limits.Calls {
 		t.checked++
+		t.held = changes
 		t.feedback = found.doubtFeedback()
 		round.Feedback = t.feedback
 		return nil, nil

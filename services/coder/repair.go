@@ -26,7 +26,14 @@ func (s *Service) RepairRun(ctx context.Context, in Repair, p Progress) (Edited,
 	}
 	seen := 0
 	for _, e := range in.Earlier {
-		if e.Signature != "" && e.Signature == parsed.Signature {
+		if e.Signature == "" {
+			known, err := s.parseFailure(ctx, f, e, failing)
+			if err != nil {
+				return Edited{}, err
+			}
+			e.Signature = known.Signature
+		}
+		if e.Signature == parsed.Signature {
 			seen++
 		}
 	}
@@ -222,7 +229,7 @@ func (s *Service) DescribeResults(ctx context.Context, in Describe, p Progress) 
 }
 
 func cleanNote(reply string) string {
-	out := edit.WithoutReasoning(reply)
+	out := edit.Prose(reply)
 	var lines []string
 	for line := range strings.Lines(out) {
 		t := strings.TrimSpace(line)

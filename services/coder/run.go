@@ -36,6 +36,9 @@ func (s *Service) ImplementRun(ctx context.Context, in Implement, p Progress) (E
 		if err != nil || ended != nil {
 			return orEmpty(ended), err
 		}
+		if len(plan) == 0 && len(f.Plan) == 0 {
+			plan = f.Idea.fallbackPlan()
+		}
 		if len(plan) > 0 {
 			f.Plan, made = plan, plan
 		}
@@ -53,7 +56,7 @@ func (s *Service) ImplementRun(ctx context.Context, in Implement, p Progress) (E
 		return Edited{}, err
 	}
 	t, e, err := s.instruct(ctx, instruction{
-		frame: f, work: w, brief: brief, task: task, idle: idleRun, stopped: Finished,
+		frame: f, work: w, brief: brief, task: task, idle: f.idleOrRepeated, stopped: Finished,
 		mayStop: func(reply string) string {
 			if f.hasGoodRun() || len(reason(reply)) >= 20 {
 				return ""
@@ -111,6 +114,37 @@ func idleRun(c edit.Changes) string {
 	return "only notes or the plotting script were changed, so the run would repeat the last one. Change the experiment itself."
 }
 
+// fallbackPlan stands in for a plan that the model did not give in any usable form.
+func (i Idea) fallbackPlan() []PlannedRun {
+	if len(i.Planned) > 0 {
+		return i.Planned
+	}
+	return []PlannedRun{{Name: i.Title, Change: i.Experiment}}
+}
+
+// idleOrRepeated also refuses a program that equals the one of an earlier run: its numbers are known.
+func (f Frame) idleOrRepeated(c edit.Changes) string {
+	if why := idleRun(c); why != "" {
+		return why
+	}
+	var now string
+	for _, ch := range c {
+		switch ch.Path {
+		case experimentFile:
+			now = string(store.DigestOf(ch.Data))
+		case notesFile, plotFile:
+		default:
+			return "" // another file of the program differs
+		}
+	}
+	for _, r := range f.Runs {
+		if r.CodeDigest != "" && r.CodeDigest == now {
+			return fmt.Sprintf("with these edits experiment.py equals that of run %d, whose results are known. Make a change that no run has had.", r.Number)
+		}
+	}
+	return ""
+}
+
 // planSchema is what a plan's reply must hold.
 var planSchema = json.RawMessage(`{"type":"object","required":["runs"],"properties":{"runs":{"type":"array","minItems":1,"items":{
 "type":"object","required":["change"],"properties":{"name":{"type":"string"},"change":{"type":"string"},"expected":{"type":"string"}}}}}}`)
@@ -161,31 +195,66 @@ func (s *Service) plan(ctx context.Context, f Frame, most int, p Progress, u *Us
 	return planFrom(raw, most), nil, nil
 }
 
-// planFrom reads a plan in the shapes that models give it: an object with runs, or the bare list, of objects or sentences.
+// planFrom reads a plan in the shapes that models give it: an object with a list, or the bare list, of objects or sentences,
+// with or without prose around.
 func planFrom(raw []byte, most int) []PlannedRun {
-	var o struct {
-		Runs []json.RawMessage `json:"runs"`
-	}
-	if json.Unmarshal(raw, &o) != nil || len(o.Runs) == 0 {
-		if json.Unmarshal(raw, &o.Runs) != nil {
-			return nil
-		}
-	}
 	var out []PlannedRun
-	for _, item := range o.Runs {
-		var r struct{ Name, Change, Expected string }
-		var text string
-		switch {
-		case json.Unmarshal(item, &text) == nil && strings.TrimSpace(text) != "":
-			out = append(out, PlannedRun{Change: headOf(text, 2000)})
-		case json.Unmarshal(item, &r) == nil && strings.TrimSpace(r.Change) != "":
-			out = append(out, PlannedRun{Name: headOf(r.Name, 80), Change: headOf(r.Change, 2000), Expected: headOf(r.Expected, 1000)})
-		}
-		if len(out) == most {
-			break
+	for _, item := range planItems(raw) {
+		if r := plannedOf(item); r.Change != "" && len(out) < most {
+			out = append(out, r)
 		}
 	}
 	return out
+}
+
+func planItems(raw []byte) []json.RawMessage {
+	s := edit.WithoutReasoning(string(raw))
+	for _, ends := range []string{"{}", "[]"} {
+		from, to := strings.IndexByte(s, ends[0]), strings.LastIndexByte(s, ends[1])
+		if from < 0 || to < from {
+			continue
+		}
+		part := []byte(s[from : to+1])
+		var list []json.RawMessage
+		if json.Unmarshal(part, &list) == nil {
+			return list
+		}
+		var o map[string]json.RawMessage
+		if json.Unmarshal(part, &o) != nil {
+			continue
+		}
+		for _, key := range []string{"runs", "plan", "experiments", "steps"} {
+			if json.Unmarshal(o[key], &list) == nil && len(list) > 0 {
+				return list
+			}
+		}
+	}
+	return nil
+}
+
+// plannedOf reads one run; other models have other words for the same fields.
+func plannedOf(item json.RawMessage) PlannedRun {
+	var text string
+	if json.Unmarshal(item, &text) == nil {
+		return PlannedRun{Change: headOf(strings.TrimSpace(text), 2000)}
+	}
+	var o map[string]any
+	if json.Unmarshal(item, &o) != nil {
+		return PlannedRun{}
+	}
+	first := func(limit int, keys ...string) string {
+		for _, k := range keys {
+			if v, ok := o[k].(string); ok && strings.TrimSpace(v) != "" {
+				return headOf(strings.TrimSpace(v), limit)
+			}
+		}
+		return ""
+	}
+	return PlannedRun{
+		Name:     first(80, "name", "title", "run", "label"),
+		Change:   first(2000, "change", "changes", "description", "what", "text"),
+		Expected: first(1000, "expected", "expected_effect", "expectation", "effect"),
+	}
 }
 
 // firstNotes is the head of notes.txt: title, plan and the baseline's numbers.

@@ -1,4 +1,4 @@
-// Command coder serves nullius.coder.v1.WriterService alone.
+// Command coder serves nullius.coder.v1.CoderService alone.
 package main
 
 import (
