@@ -351,7 +351,8 @@ func (w *weaver) percent() {
 	case before == "": // a comment line goes: nobody reads it, and it may hide text
 		w.i += end
 	case strings.TrimSpace(after) == "":
-		if w.i += end; w.i < len(w.s) { // it joins the lines; at the end it would swallow what we add
+		rest := w.s[min(w.i+end, len(w.s)):]
+		if w.i += end; strings.TrimSpace(rest) != "" && strings.TrimLeft(rest, " \t") != "" && !strings.HasPrefix(strings.TrimLeft(rest[1:], " \t\r"), "\n") { // it joins the lines; at the end it would swallow what we add
 			w.put("%")
 		}
 	case strings.IndexByte("0123456789}$", before[len(before)-1]) < 0 && len(before) < w.i-start && strings.HasPrefix(after, " "):
