@@ -102,15 +102,8 @@ func factsOf(t *template.Template) *gatewayv1.TemplateFacts {
 		Modules: t.Python.Modules, Editable: append(slices.Clone(t.Editable), "notes.txt"), Protected: t.Protected, Env: t.Env, HasBaseline: t.HasBaseline,
 		PairedSeeds: t.PairedSeeds, Foreign: t.Foreign,
 	}
-	if len(t.Sizes) > 0 {
-		f.Size = "lite"
-		if t.Pool == "gpu" {
-			f.Size = "full"
-		}
-		if s, ok := t.Sizes["smoke"]; ok {
-			f.SmokeSeconds = int32(math.Ceil(max(1, s.Seconds)))
-		}
-	}
+	f.Size = t.DefaultSize()
+	f.SmokeSeconds = int32(math.Ceil(t.SmokeSeconds()))
 	if p := t.Primary; p != nil {
 		f.Primary = &recordv1.Metric{Dataset: p.Dataset, Name: p.Metric, Direction: direction(p.Direction)}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"nullius.dev/gateway/template"
 	"nullius.dev/kit/fault"
 	"nullius.dev/kit/rpc"
 	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
@@ -250,10 +251,7 @@ func sendFile(p, rel string, send func(*gatewayv1.FileChunk) error) error {
 }
 
 // notTemplate leaves out what is no part of a template.
-func notTemplate(rel string) bool {
-	base := rel[strings.LastIndexByte(rel, '/')+1:]
-	return base == ".git" || base == "__pycache__" || rel == "recording" || strings.HasSuffix(base, ".pyc")
-}
+func notTemplate(rel string) bool { return rel == "recording" || template.Ignored(rel) }
 
 func (cl *client) uploadTemplate(ctx context.Context, dir, name string) (*gatewayv1.UploadTemplateResponse, error) {
 	s, err := cl.UploadTemplate(ctx)

@@ -135,7 +135,7 @@ func (c *cli) diagnose(ctx context.Context, args []string) []check {
 	out = append(out, box, c.dataCheck())
 	out = append(out, keyChecks()...)
 	if len(args) == 1 {
-		out = append(out, templateChecks(args[0])...)
+		out = append(out, templateChecks(ctx, args[0])...)
 	}
 	return out
 }
@@ -172,13 +172,23 @@ func keyChecks() []check {
 	return []check{k}
 }
 
-func templateChecks(arg string) []check {
+func templateChecks(ctx context.Context, arg string) []check {
 	dir, name, remove, err := templateFolder(arg)
 	if err != nil {
 		return []check{{Name: "template", State: "error", Text: err.Error(), Remedy: fault.NextOf(err)}}
 	}
 	defer func() { _ = remove() }()
-	_, findings := template.Load(os.DirFS(dir), template.Options{Name: name})
+	o := template.Options{Name: name}
+	box, err := sandbox.New(ctx, sandbox.DefaultConfig(), newLogger("error"))
+	if err == nil {
+		defer func() { _ = box.Close() }()
+		if python, err := box.FindPython(ctx, "", nil); err == nil {
+			in := template.NewInterpreter(box, python)
+			o.ParsePython = func(_ string, src []byte) (int, string, error) { return in.Parse(ctx, src) }
+			o.MissingModules = func(modules []string) ([]string, error) { return in.Missing(ctx, modules) }
+		}
+	}
+	_, findings := template.Load(os.DirFS(dir), o)
 	if len(findings) == 0 {
 		return []check{{Name: "template " + name, State: "ok", Text: "keeps the contract"}}
 	}
@@ -196,9 +206,9 @@ func templateChecks(arg string) []check {
 func (c *cli) templateCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "template", Short: "Check and make templates"}
 	cmd.AddCommand(
-		&cobra.Command{Use: "check DIR|NAME", Short: "Check a template against the contract", Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
+		&cobra.Command{Use: "check DIR|NAME", Short: "Check a template against the contract", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
 			bad := false
-			for _, k := range templateChecks(args[0]) {
+			for _, k := range templateChecks(cmd.Context(), args[0]) {
 				fmt.Fprintf(c.out, "%s: %s\n", k.State, k.Text)
 				bad = bad || k.State == "error"
 			}

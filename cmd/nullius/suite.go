@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nullius.dev/gateway"
+	"nullius.dev/gateway/template"
 	"nullius.dev/kit/app"
 	"nullius.dev/kit/app/process"
 	"nullius.dev/kit/bus"
@@ -189,9 +190,22 @@ func (s *suite) attachGateway(ctx context.Context, cfg suiteConfig, n *rpc.Netwo
 	}
 	h := s.host.Component("gateway")
 	s.gateway, err = gateway.Attach(ctx, h, n.For(h), c, gateway.Shared{
-		Bus: conn, Blobs: blobs, Budgets: budget.New(budgets), Ledger: ledger.New(entries, blobs, ledger.Config{}), CheckModel: checkModel(door),
+		Bus: conn, Blobs: blobs, Budgets: budget.New(budgets), Ledger: ledger.New(entries, blobs, ledger.Config{}), CheckModel: checkModel(door), CheckPython: s.checkPython(ctx),
 	})
 	return err
+}
+
+// checkPython finds syntax errors through the sandbox; nil without one.
+func (s *suite) checkPython(ctx context.Context) func(string, []byte) (int, string, error) {
+	if s.box == nil {
+		return nil
+	}
+	python, err := s.box.FindPython(ctx, "", nil)
+	if err != nil {
+		return nil // doctor tells of it; templates are then not parsed
+	}
+	in := template.NewInterpreter(s.box, python)
+	return func(_ string, src []byte) (int, string, error) { return in.Parse(s.host.Context(), src) }
 }
 
 // checkModel says before a study starts whether a model can be called.
