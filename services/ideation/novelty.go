@@ -288,19 +288,30 @@ func (j *judge) answered() (n int) {
 	return n
 }
 
+// evidence counts the searches that an engine beyond the local list answered, and those of them in which one found papers:
+// what the local list has or lacks says nothing of the literature.
+func (j *judge) evidence() (far, found int) {
+	for _, r := range j.out.Rounds {
+		if !online(r.Asked) {
+			continue
+		}
+		far++
+		if r.outcome == literature.FoundPapers && slices.ContainsFunc(r.Asked, func(a literature.Asked) bool {
+			return a.Engine != paper.Local && a.Result == literature.Answered
+		}) {
+			found++
+		}
+	}
+	return far, found
+}
+
 // settle lets a verdict stand only if code can count its evidence.
 func (j *judge) settle(d decision) {
 	j.out.Explanation, j.out.Nearest = d.explanation, d.nearest
 	if d.dropped > 0 {
 		j.out.Warnings = append(j.out.Warnings, Warning{"nearest-not-shown", fmt.Sprintf("%d nearest papers that the model named had not been shown to it; they were dropped.", d.dropped)})
 	}
-	found, far := 0, false
-	for _, r := range j.out.Rounds {
-		if r.outcome == literature.FoundPapers {
-			found++
-		}
-		far = far || online(r.Asked)
-	}
+	far, found := j.evidence()
 	switch {
 	case d.verdict == NotNovel && len(d.nearest) > 0:
 		j.out.Verdict = NotNovel
@@ -308,10 +319,10 @@ func (j *judge) settle(d decision) {
 		j.undecided(NoVerdict, "The model called the idea known and named no paper that it had been shown.")
 	case j.answered() == 0:
 		j.undecided(NoAnswer, "No engine answered a search.")
-	case d.verdict == Novel && !far:
+	case d.verdict == Novel && far == 0:
 		j.undecided(OnlyLocal, "Only the local list of papers was searched.")
-	case d.verdict == Novel && (j.answered() < wantAnswers || found < wantFound):
-		j.undecided(TooFew, fmt.Sprintf("NOVEL needs %d answered searches, %d of which found papers.", wantAnswers, wantFound))
+	case d.verdict == Novel && (far < wantAnswers || found < wantFound):
+		j.undecided(TooFew, fmt.Sprintf("NOVEL needs %d searches that were answered from beyond the local list, %d of which found papers.", wantAnswers, wantFound))
 	case d.verdict == Novel:
 		j.out.Verdict = Novel
 	default:

@@ -60,11 +60,14 @@ type Idea struct {
 
 // JSON is the idea as a model is shown it.
 func (i Idea) JSON() string {
-	b, err := json.MarshalIndent(i, "", "  ")
-	if err != nil {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(i); err != nil {
 		return "{}" // strings and numbers always encode
 	}
-	return string(b)
+	return strings.TrimSpace(b.String())
 }
 
 // Parse reads an idea from an object: names of fields in any case and spelling, numbers as numbers or words.
@@ -78,7 +81,7 @@ func Parse(raw json.RawMessage) (Idea, error) {
 		Hypothesis: f.Text(maxPlan, "hypothesis", "shorthypothesis", "claim"),
 		Experiment: f.Text(maxPlan, "experiment", "experiments", "plan", "method", "implementation", "experimentplan", "description"),
 		Risks:      f.Text(maxPlan, "risks", "risk", "risksandlimitations", "limitations"),
-		Source:     string(raw),
+		Source:     strings.ToValidUTF8(string(raw), "\uFFFD"),
 	}
 	out.Interestingness, out.Feasibility, out.Novelty = f.score("interestingness", "interest"), f.score("feasibility"), f.score("novelty", "originality")
 	out.Name = Name(f.Line(200, "name", "id", "shortname", "ideaname"))
