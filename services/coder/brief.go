@@ -76,6 +76,9 @@ func contextOf(f Frame, w *workspace) prompts.Context {
 // commandOf never holds a run's number here: this part is the same for all runs, so that it can be cached.
 func commandOf(f Frame) string {
 	words := strings.Fields(f.Command)
+	if strings.Contains(f.Command, plotFile) {
+		words = nil // the task names that command; the experiment's own is meant here
+	}
 	for i, w := range words {
 		if strings.HasPrefix(w, "--out_dir=run_") {
 			words[i] = "--out_dir=run_N"
