@@ -1,8 +1,10 @@
 package check_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"nullius.dev/services/writer/internal/check"
 	"nullius.dev/services/writer/internal/tex"
@@ -178,6 +180,8 @@ func FuzzClean(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		l := check.List{}
+		watch := time.AfterFunc(5*time.Second, func() { panic("endless: " + strconv.Quote(s)) })
+		defer watch.Stop()
 		once := l.Clean(s, check.Known{})
 		if len(once) > 20*len(s)+4000 {
 			t.Errorf("%d bytes became %d", len(s), len(once))
