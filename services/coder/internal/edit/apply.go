@@ -41,7 +41,11 @@ func (d *doc) writePart(p part, by int) bool {
 	}
 	changed := w.changed && !sameLines(d.lines[p.start:p.end], w.lines)
 	if changed {
-		d.gone = append(d.gone, goneText{by: by, text: strings.Join(d.view(normRight)[p.start:p.end], "\n")})
+		old := make([]string, 0, p.end-p.start)
+		for _, l := range d.lines[p.start:p.end] {
+			old = append(old, rtrim(l.text))
+		}
+		d.gone = append(d.gone, goneText{by: by, text: strings.Join(old, "\n")})
 		d.changed = true
 	}
 	d.splice(p.start, p.end, w.lines)

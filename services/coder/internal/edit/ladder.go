@@ -23,7 +23,6 @@ func (h hit) start() int { return h.parts[0].start }
 type try struct {
 	d               *doc
 	search, replace []string
-	rung            string
 	unclear         bool // a rung found parts of the block more than once
 }
 

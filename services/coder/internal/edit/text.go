@@ -2,6 +2,7 @@ package edit
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -135,12 +136,17 @@ func (d *doc) render() ([]byte, []int) {
 
 // splice replaces the lines [from, to).
 func (d *doc) splice(from, to int, with []line) {
-	out := make([]line, 0, len(d.lines)-(to-from)+len(with))
-	out = append(out, d.lines[:from]...)
-	out = append(out, with...)
-	out = append(out, d.lines[to:]...)
-	d.lines = out
-	d.norm = [normCount][]string{}
+	d.lines = slices.Replace(d.lines, from, to, with...)
+	for n, v := range d.norm {
+		if v == nil {
+			continue
+		}
+		fresh := make([]string, len(with))
+		for i, l := range with {
+			fresh[i] = norm(n).line(l.text)
+		}
+		d.norm[n] = slices.Replace(v, from, to, fresh...)
+	}
 }
 
 type norm int
