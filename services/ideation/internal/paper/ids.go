@@ -10,7 +10,7 @@ import (
 
 var (
 	doiForm     = regexp.MustCompile(`10\.\d{4,9}/[^\s"<>{}]+`)
-	arXivNew    = regexp.MustCompile(`(?i)(?:^|[^0-9.])(\d{4}\.\d{4,5})(v\d+)?(?:$|[^0-9.])`)
+	arXivNew    = regexp.MustCompile(`(?i)(?:^|[^0-9.])(\d{4}\.\d{4,5})(v\d+)?(?:$|[^0-9.]|\.(?:$|[^0-9]))`)
 	arXivOld    = regexp.MustCompile(`(?i)\b([a-z][a-z-]*(?:\.[a-z]{2})?/\d{7})(v\d+)?\b`)
 	arXivMarked = regexp.MustCompile(`(?i)arxiv`)
 )

@@ -82,7 +82,7 @@ func Content(s string) []string {
 	words := Words(s)
 	for _, w := range words {
 		k := text.Norm(w)
-		if k == "" {
+		if k == "" || strings.ContainsAny(w, "+#") {
 			k = strings.ToLower(w)
 		}
 		if seen[k] || text.IsStop(k) {
