@@ -13,7 +13,7 @@ import (
 
 const scoreSchema = `{"type":"object","required":["Score","Text"],"properties":{"Score":{"type":"integer","minimum":1},"Text":{"type":"string"}}}`
 
-func object(t *testing.T, reasks int, replies ...string) (json.RawMessage, llm.Reply, error, *llmtest.Script) {
+func object(t *testing.T, reasks int, replies ...string) (json.RawMessage, llm.Reply, *llmtest.Script, error) {
 	t.Helper()
 	s := map[string][]string{}
 	for i, r := range replies {
@@ -28,7 +28,7 @@ func object(t *testing.T, reasks int, replies ...string) (json.RawMessage, llm.R
 	r.Schema = json.RawMessage(scoreSchema)
 	raw, rep, err := llm.Object(t.Context(), script, r, reasks)
 	script.Unused()
-	return raw, rep, err, script
+	return raw, rep, script, err
 }
 
 func TestObject_finds_the_object(t *testing.T) {
@@ -48,7 +48,7 @@ func TestObject_finds_the_object(t *testing.T) {
 		"braces in a string before":     `{"Score":3,"Text":"ok"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			raw, _, err, _ := object(t, 0, reply)
+			raw, _, _, err := object(t, 0, reply)
 			if err != nil || string(raw) != want {
 				t.Errorf("got %s, %v", raw, err)
 			}
@@ -62,7 +62,7 @@ func TestObject_keeps_LaTeX(t *testing.T) {
 		`\rho \alpha \%`: `\rho \alpha \%`, `\\frac`: `\frac`, `a\nb`: "a\nb", `a\tb`: "a\tb", `\u00e9`: "é", `\nthen`: "\nthen", `q\"q`: `q"q`,
 		`\underline{x}`: `\underline{x}`, `\\\\`: `\\`,
 	} {
-		raw, _, err, _ := object(t, 0, `{"Score":3,"Text":"`+in+`"}`)
+		raw, _, _, err := object(t, 0, `{"Score":3,"Text":"`+in+`"}`)
 		var v struct{ Text string }
 		if err != nil || json.Unmarshal(raw, &v) != nil || v.Text != want {
 			t.Errorf("%s: got %q, %v; want %q", in, v.Text, err, want)
@@ -84,7 +84,7 @@ func TestObject_asks_again_with_what_is_wrong(t *testing.T) {
 		"nested too deep": {`{"Score":1,"Text":"x","a":` + strings.Repeat("[", 300) + strings.Repeat("]", 300) + `}`, "nested too deeply"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			raw, rep, err, script := object(t, 2, tc.bad, `{"Score":2,"Text":"y"}`)
+			raw, rep, script, err := object(t, 2, tc.bad, `{"Score":2,"Text":"y"}`)
 			if err != nil || string(raw) != `{"Score":2,"Text":"y"}` || rep.Cost != 2e9 {
 				t.Fatalf("got %s, %+v, %v", raw, rep, err)
 			}
@@ -114,7 +114,7 @@ func TestObject_gives_up(t *testing.T) {
 		"too long":     {[]string{"!too_long"}, 5, "CONTEXT_TOO_LONG", "The prompt of experiments/run-1/implement is too long for lab/m-1."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, rep, err, _ := object(t, tc.reasks, tc.replies...)
+			_, rep, _, err := object(t, tc.reasks, tc.replies...)
 			var u *llm.Unusable
 			if !errors.As(err, &u) || rep.Cost != int64(len(tc.replies))*1e9 {
 				t.Fatalf("got %+v, %v", rep, err)

@@ -23,7 +23,6 @@ type stream struct {
 	idle  *time.Timer // without data
 	lines *bufio.Reader
 	total int
-	done  bool
 	out   bytes.Buffer
 	err   error
 }

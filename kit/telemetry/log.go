@@ -17,7 +17,7 @@ func NewLogger(w io.Writer, level string) *slog.Logger {
 	_ = l.UnmarshalText([]byte(strings.ToUpper(level))) // an unknown level stays info; configuration refuses it before
 	var h slog.Handler = slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l})
 	if IsTerminal(w) {
-		h = tint.NewHandler(w, &tint.Options{Level: l, NoColor: os.Getenv("NO_COLOR") != ""})
+		h = tint.NewTextHandler(w, &tint.Options{Level: l, NoColor: os.Getenv("NO_COLOR") != ""})
 	}
 	return slog.New(traceHandler{h})
 }

@@ -83,7 +83,7 @@ func attributes(kv []attribute.KeyValue) map[string]any {
 	for _, a := range kv {
 		v := a.Value.AsInterface()
 		if f, ok := v.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
-			v = a.Value.Emit() // JSON has no such number
+			v = a.Value.String() // JSON has no such number
 		}
 		out[string(a.Key)] = v
 	}

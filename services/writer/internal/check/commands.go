@@ -73,7 +73,3 @@ var floatEnvs = set(`figure figure* table table* algorithm`)
 
 // envArgs is the number of groups behind \begin{…}.
 var envArgCount = map[string]int{"tabular": 1, "tabular*": 2, "tabularx": 2, "array": 1, "minipage": 1, "subfigure": 1}
-
-// packagesFor names the package that an environment or command needs beyond the default article.
-var packagesFor = map[string]string{"algorithm": "algorithm", "algorithmic": "algpseudocode", "subfigure": "subcaption", "multirow": "multirow",
-	"tabularx": "tabularx", "cref": "cleveref", "Cref": "cleveref", "bm": "bm", "theorem": "amsthm", "proof": "amsthm"}
