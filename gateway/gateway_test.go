@@ -521,3 +521,18 @@ func TestBadNamesAndUnknownThingsAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestAnEqualBaselineIsMeasuredOnce(t *testing.T) {
+	w := newWorld(t)
+	first := w.study(&gatewayv1.StudySettings{Ideas: 1, Until: "novelty"})
+	w.until(first, gatewayv1.IdeaState_SUCCEEDED)
+	second := w.study(&gatewayv1.StudySettings{Ideas: 1, Until: "novelty"})
+	w.until(second, gatewayv1.IdeaState_SUCCEEDED)
+	fresh := w.study(&gatewayv1.StudySettings{Ideas: 1, Until: "novelty", FreshBaseline: true})
+	w.until(fresh, gatewayv1.IdeaState_SUCCEEDED)
+	for name, want := range map[string]int{first: 1, second: 0, fresh: 1} {
+		if n := w.w.count(strings.TrimPrefix(name, "studies/") + "/_/baseline/run"); n != want {
+			t.Errorf("%s measured its baseline %d times, want %d", name, n, want)
+		}
+	}
+}

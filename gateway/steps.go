@@ -220,7 +220,9 @@ func (s *steps) do(ctx context.Context, k journal.Key, r pipeline.Run) (*gateway
 	var out *gatewayv1.StepEnded
 	var err error
 	if job, ok := r.Request.(*executorv1.Job); ok {
-		out, err = s.job(ctx, k, r.Step, job)
+		if out = s.sharedBaseline(k, r.Step); out == nil {
+			out, err = s.job(ctx, k, r.Step, job)
+		}
 	} else {
 		wctx, cancel := context.WithTimeout(ctx, stepLimit)
 		defer cancel()
@@ -270,4 +272,32 @@ func edited(o *coderv1.Edited, err error) (*gatewayv1.StepEnded, error) {
 
 func paper(o *writerv1.Paper, err error) (*gatewayv1.StepEnded, error) {
 	return &gatewayv1.StepEnded{Outcome: &gatewayv1.StepEnded_Paper{Paper: o}}, err
+}
+
+// sharedBaseline finds a baseline that another study measured on equal inputs; nil: there is none, or a fresh one is wanted. Failures are not shared.
+func (s *steps) sharedBaseline(k journal.Key, step string) *gatewayv1.StepEnded {
+	if pipeline.StageOf(step) != pipeline.Baseline {
+		return nil
+	}
+	var key string
+	s.journal.View(k, func(m *journal.Machine) {
+		if m.Study != nil && !m.Study.Settings.GetFreshBaseline() {
+			key = m.Study.BaselineKey()
+		}
+	})
+	if key == "" {
+		return nil
+	}
+	var found *gatewayv1.StepEnded
+	s.journal.Each(func(m *journal.Machine) {
+		if found != nil || m.Study == nil || m.Damaged != nil || m.Key == k || m.Study.BaselineRun() == nil || m.Study.BaselineKey() != key {
+			return
+		}
+		for _, st := range m.Study.Steps {
+			if st.Name == step && st.Ended != nil && !st.Dropped {
+				found = proto.CloneOf(st.Ended)
+			}
+		}
+	})
+	return found
 }
