@@ -1,0 +1,173 @@
+package reviewer
+
+import (
+	"encoding/json"
+	"strings"
+
+	reviewerv1 "nullius.dev/proto/gen/nullius/reviewer/v1"
+	"nullius.dev/services/reviewer/forms"
+	"nullius.dev/services/reviewer/internal/quote"
+)
+
+// Bounds of what is kept of a model's answer.
+const (
+	maxPoints = 40
+	maxPoint  = 4000 // bytes
+	maxQuotes = 5
+)
+
+const commentsKey = "Comments"
+
+type object = map[string]any
+
+// commentSchema describes one comment. Only the claim is demanded: models that give
+// a plain form without evidence are still heard.
+func commentSchema() object {
+	text := object{"type": "string"}
+	return object{"type": "object", "required": []string{"claim"}, "properties": object{
+		"claim": text, "severity": text, "item": text, "strength": object{"type": "boolean"},
+		"quotes": object{"type": "array", "items": text}, "absent": text,
+	}}
+}
+
+func itemSchema(it forms.Item) object {
+	switch it.Type {
+	case forms.List:
+		return object{"type": "array", "items": object{"type": "string"}}
+	case forms.Boolean:
+		return object{"type": "boolean"}
+	case forms.Score:
+		// No bounds: a value out of range is dropped and counted, the rest is heard.
+		return object{"type": "integer"}
+	default:
+		return object{"type": "string"}
+	}
+}
+
+// schemaOf is the schema of an answer that fills the given items.
+func schemaOf(items []forms.Item) json.RawMessage {
+	properties := object{commentsKey: object{"type": "array", "items": commentSchema()}}
+	var required []string
+	for _, it := range items {
+		properties[it.Name] = itemSchema(it)
+		if it.Type != forms.Choice {
+			required = append(required, it.Name)
+		}
+	}
+	return encode(object{"type": "object", "properties": properties, "required": required})
+}
+
+func reflectionSchema() json.RawMessage {
+	text := object{"type": "string"}
+	return encode(object{"type": "object", "required": []string{"Changed"}, "properties": object{
+		"Changed": object{"type": "boolean"}, "Reason": text,
+		"Items": object{"type": "array", "items": object{"type": "object", "required": []string{"Item", "Value"}, "properties": object{
+			"Item": text, "Value": object{"type": "array", "items": text}}}},
+		"Scores": object{"type": "array", "items": object{"type": "object", "required": []string{"Item", "Value"}, "properties": object{
+			"Item": text, "Value": object{"type": "number"}}}},
+		commentsKey: object{"type": "array", "items": commentSchema()},
+	}})
+}
+
+// encode writes what json can always write: maps, strings and numbers.
+func encode(v any) json.RawMessage {
+	b, _ := json.Marshal(v)
+	return b
+}
+
+// answer is an object that fits its schema.
+type answer map[string]json.RawMessage
+
+func parse(raw json.RawMessage) answer {
+	a := answer{}
+	_ = json.Unmarshal(raw, &a) // it fits the schema: an object
+	return a
+}
+
+func (a answer) into(name string, v any) bool {
+	raw, ok := a[name]
+	return ok && json.Unmarshal(raw, v) == nil
+}
+
+func (a answer) text(name string) string {
+	var s string
+	a.into(name, &s)
+	return clip(s, 2*maxPoint)
+}
+
+func (a answer) list(name string) []string {
+	var in []string
+	a.into(name, &in)
+	return points(in)
+}
+
+func points(in []string) []string {
+	var out []string
+	for _, s := range in {
+		if s = clip(s, maxPoint); s != "" && len(out) < maxPoints {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// clip trims and bounds a text that came from a model.
+func clip(s string, limit int) string {
+	s = strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD"))
+	if len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit], "") + "…"
+	}
+	return s
+}
+
+type comment struct {
+	Claim    string   `json:"claim"`
+	Severity string   `json:"severity"`
+	Item     string   `json:"item"`
+	Strength bool     `json:"strength"`
+	Quotes   []string `json:"quotes"`
+	Absent   string   `json:"absent"`
+}
+
+func (a answer) comments() []comment {
+	var out []comment
+	a.into(commentsKey, &out)
+	return out[:min(len(out), maxPoints)]
+}
+
+// verify locates the quotes of comments. What is not in the paper is dropped and
+// returned; a weighty fault without evidence becomes a minor one.
+func (p *paper) verify(text *quote.Text, in []comment) (out []*reviewerv1.ReviewComment, lost []string) {
+	for _, c := range in {
+		rc := &reviewerv1.ReviewComment{Claim: clip(c.Claim, maxPoint), Severity: severity(c.Severity), Item: clip(c.Item, 80), Strength: c.Strength}
+		if rc.Claim == "" {
+			continue
+		}
+		for i, q := range c.Quotes {
+			span, ok := text.Find(q)
+			if i >= maxQuotes || !ok {
+				lost = append(lost, clip(q, 300))
+				continue
+			}
+			section, page := p.doc.Place(span.Start)
+			rc.Quotes = append(rc.Quotes, &reviewerv1.Quote{Text: p.doc.Text[span.Start:span.End], Place: section, Offset: int64(span.Start), Page: int32(page)})
+		}
+		gone := clip(c.Absent, 200)
+		if gone != "" && !text.Mentions(gone) {
+			rc.Absent = "searched for " + gone + ", not found"
+		}
+		if len(rc.Quotes) == 0 && rc.Absent == "" && !rc.Strength {
+			rc.Severity = "minor"
+		}
+		out = append(out, rc)
+	}
+	return out, lost
+}
+
+func severity(s string) string {
+	switch s = strings.ToLower(strings.TrimSpace(s)); s {
+	case "major", "fatal":
+		return s
+	}
+	return "minor"
+}

@@ -1,0 +1,44 @@
+// Command reviewer serves nullius.reviewer.v1.ReviewerService alone.
+package main
+
+import (
+	"context"
+	"time"
+
+	"nullius.dev/kit/app"
+	"nullius.dev/kit/app/process"
+	"nullius.dev/kit/llm"
+	"nullius.dev/kit/sandbox"
+	"nullius.dev/services/reviewer"
+)
+
+type config struct {
+	process.Common  `yaml:",inline"`
+	reviewer.Config `yaml:",inline"`
+	Models          llm.Config     `yaml:"models"`
+	Sandbox         sandbox.Config `yaml:"sandbox"`
+}
+
+func (c config) Validate() error { return c.Config.Validate() }
+
+func main() {
+	sandbox.Main()
+	process.Main("reviewer", config{Common: process.DefaultCommon(), Config: reviewer.DefaultConfig(), Sandbox: sandbox.DefaultConfig()},
+		func(c *config) *process.Common { return &c.Common }, attach)
+}
+
+func attach(h *app.Host, p process.Process, c config) error {
+	c.Models.Component = "reviewer"
+	door, err := llm.Open(h.Context(), c.Models, llm.On{Bus: p.Bus, Blobs: p.Blobs, Log: h.Log(), Tracer: h.Tracer(), Meter: h.Meter()})
+	if err != nil {
+		return err
+	}
+	h.OnStop("model door", 12*time.Second, func(ctx context.Context) error { return door.Close(ctx) })
+	shared := reviewer.Shared{Models: door, Blobs: p.Blobs}
+	if box, err := sandbox.New(h.Context(), c.Sandbox, h.Log()); err != nil {
+		h.Log().WarnContext(h.Context(), "no sandbox: PDFs are refused", "error", err)
+	} else {
+		shared.Sandbox = box
+	}
+	return reviewer.Attach(h, p.Net, c.Config, shared)
+}
