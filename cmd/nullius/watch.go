@@ -20,7 +20,6 @@ type watchOptions struct {
 	logs    bool
 	fromNow bool
 	stage   string
-	noEnd   bool // events without -f: stop when what is there was told
 }
 
 // watch follows a study or idea until it ends or waits for a person, over reconnects: nothing is lost, nothing told twice.
