@@ -214,6 +214,10 @@ func TestService_Review_refuses_what_is_no_paper(t *testing.T) {
 	}{
 		{"garbage", pdf([]byte("%PDF-1.5\n" + strings.Repeat("junk ", 100))), "PDF_UNREADABLE"},
 		{"another format", pdf([]byte("GIF89a and so on")), "PDF_UNREADABLE"},
+		{"pages of images", pdf(testFile(t, "image.pdf")), "PDF_UNREADABLE"},
+		{"pages without anything", pdf(testFile(t, "blank.pdf")), "PAPER_EMPTY"},
+		{"an encrypted PDF", pdf(testFile(t, "encrypted.pdf")), "PDF_ENCRYPTED"},
+		{"no bytes in a PDF", pdf([]byte{}), "PAPER_EMPTY"},
 		{"a blank PDF", pdf([]byte("  ")), "PAPER_EMPTY"},
 		{"an empty text", &reviewerv1.ReviewPaperRequest{Paper: text(" ")}, "PAPER_EMPTY"},
 		{"no paper", &reviewerv1.ReviewPaperRequest{}, "FIELD_INVALID"},
@@ -262,4 +266,13 @@ func TestServer_ListForms(t *testing.T) {
 	if err != nil || len(r.GetForms()) != 2 || r.GetForms()[0].GetId() != "neurips-2022" || r.GetAccepts()[0] != reviewerv1.Accepts_SNAPSHOT {
 		t.Errorf("got %v, %v", r, err)
 	}
+}
+
+func testFile(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
