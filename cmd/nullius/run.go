@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -108,7 +109,8 @@ func (c *cli) hosted(ctx context.Context, needServer bool, f func(cl *client, lo
 	if s.weak != nil {
 		return errors.Join(s.weak, s.host.Stop())
 	}
-	fmt.Fprintf(c.err, "serving on http://%s, data in %s\n", s.gateway.Address(), s.dataDir)
+	c.address = s.gateway.Address() // port 0 has become a real one
+	fmt.Fprintf(c.err, "serving on http://%s, data in %s\n", c.address, s.dataDir)
 	cl, err := dial(s.gateway.Address())
 	if err != nil {
 		return errors.Join(err, s.host.Stop())
@@ -126,15 +128,24 @@ func (c *cli) start(ctx context.Context, cl *client, dir, name string, f *runFla
 	for _, w := range up.GetWarnings() {
 		fmt.Fprintln(c.err, "warning:", w.GetText())
 	}
+	recordedSearches := false
 	for _, m := range []*string{&f.settings.Model, &f.settings.CoderModel, &f.settings.PlanModel, &f.settings.WriterModel} {
 		if path, ok := strings.CutPrefix(*m, "recording/"); ok && len(path) != 64 {
 			if *m, err = cl.uploadRecording(ctx, path); err != nil {
 				return "", err
 			}
+			index, err := os.ReadFile(filepath.Join(path, "index.jsonl"))
+			if err != nil {
+				return "", err
+			}
+			recordedSearches = recordedSearches || bytes.Contains(index, []byte(`"kind":"literature"`)) || bytes.Contains(index, []byte(`"kind": "literature"`))
 		}
 	}
 	if f.settings.Engine == "" && strings.HasPrefix(f.settings.Model, "recording/") {
-		f.settings.Engine = f.settings.Model
+		f.settings.Engine = "local" // a replay asks nobody outside
+		if recordedSearches {
+			f.settings.Engine = f.settings.Model
+		}
 	}
 	st, err := cl.StartStudy(ctx, &gatewayv1.StartStudyRequest{Template: "templates/" + name, Settings: &f.settings, OwnIdeas: own, RequestId: uuid.NewString()})
 	if err != nil {
