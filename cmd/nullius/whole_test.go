@@ -1,0 +1,56 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nullius.dev/kit/sandbox"
+)
+
+func TestMain(m *testing.M) {
+	sandbox.Main()
+	os.Exit(m.Run())
+}
+
+// nullius runs the command line in this process.
+func nullius(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	code = execute(t.Context(), args, &out, &errOut)
+	return code, out.String(), errOut.String()
+}
+
+// TestRun_foreignModel: a model with other words, broken JSON, an edit that fits nowhere and a crashing experiment still ends in a paper and a review.
+func TestRun_foreignModel(t *testing.T) {
+	f := newForeign(t)
+	dir := t.TempDir()
+	results := filepath.Join(dir, "results")
+	code, out, errOut := nullius(t, "run", "bandit_lite", "--data-dir", filepath.Join(dir, "data"), "--address", "127.0.0.1:0", "--model", f.model(), "--engine", "local",
+		"--size", "smoke", "--results", results, "--improvement")
+	t.Logf("%d prompts\n%s%s", f.calls(), out, errOut)
+	if code != exitDone {
+		t.Fatalf("exit code %d", code)
+	}
+	folders, err := filepath.Glob(filepath.Join(results, "bandit_lite", "*_bonus_weight"))
+	if err != nil || len(folders) != 1 {
+		t.Fatalf("result folders: %v %v", folders, err)
+	}
+	for _, name := range []string{
+		"experiment.py", "evaluate.py", "plot.py", "prompt.json", "run_0/final_info.json", "run_1/final_info.json", "run_2/final_info.json", "run_3/final_info.json", "run_1.py", "run_2.py", "run_3.py",
+		"notes.txt", "regret.png", "latex/template.tex", "bonus_weight.pdf", "bonus_weight_improved.pdf", "review.txt", "review_improved.txt", "review.json", "review_improved.json", "log.txt",
+		"bonus_weight_coder.txt", "response.md", "verification.json", "verification_improved.json", "trace.jsonl", "provenance.json", "report.md", "events.jsonl", "cost.json", "failed",
+	} {
+		if _, err := os.Stat(filepath.Join(folders[0], name)); err != nil {
+			t.Errorf("the result folder lacks %s", name)
+		}
+	}
+	if n := f.repeats("review", "mend"); n > 0 {
+		t.Errorf("%d prompts were paid for twice", n)
+	}
+	if strings.Contains(errOut, "127.0.0.1:0/") {
+		t.Error("the address that is told is not the one that is served")
+	}
+}
