@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// build compiles commands as users get them, without the race detector.
+func build(t *testing.T, packages ...string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"build", "-o", dir + string(filepath.Separator)}, packages...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return dir
+}
+
+// freePort gives a loopback address that nobody listens on.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// child is a process under test.
+type child struct {
+	t    *testing.T
+	name string
+	cmd  *exec.Cmd
+	log  string // file with its output
+	done chan error
+}
+
+// spawn starts a process that ends with the test.
+func spawn(t *testing.T, name string, env []string, path string, args ...string) *child {
+	t.Helper()
+	c := &child{t: t, name: name, log: filepath.Join(t.TempDir(), name+".log"), done: make(chan error, 1)}
+	out, err := os.Create(c.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	c.cmd = exec.Command(path, args...)
+	c.cmd.Env = append(os.Environ(), env...)
+	c.cmd.Stdout, c.cmd.Stderr = out, out
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { c.done <- c.cmd.Wait() }()
+	t.Cleanup(func() {
+		c.kill()
+		if t.Failed() && strings.Contains(c.output(), "ERR") {
+			t.Logf("%s said:\n%s", name, c.output())
+		}
+	})
+	return c
+}
+
+// kill ends the process as kill -9 does.
+func (c *child) kill() {
+	_ = c.cmd.Process.Kill() // it may have ended
+	err := <-c.done
+	c.done <- err
+}
+
+func (c *child) output() string {
+	b, err := os.ReadFile(c.log)
+	if err != nil {
+		return err.Error()
+	}
+	if len(b) > 8<<10 {
+		b = b[len(b)-8<<10:]
+	}
+	return string(b)
+}
+
+// listens waits until the process serves an address.
+func (c *child) listens(address string) {
+	c.t.Helper()
+	eventually(c.t, 20*time.Second, func() error {
+		select {
+		case err := <-c.done:
+			c.done <- err
+			c.t.Fatalf("%s ended: %v\n%s", c.name, err, c.output())
+		default:
+		}
+		if !reachable(address) {
+			return errors.New(c.name + " does not listen on " + address)
+		}
+		return nil
+	})
+}
+
+// eventually waits until a condition holds.
+func eventually(t *testing.T, limit time.Duration, cond func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := cond()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("after %s: %v", limit, err)
+		}
+	}
+}
+
+// serveAt starts the all-in-one on an address.
+func serveAt(t *testing.T, bin, data, address string) *child {
+	t.Helper()
+	c := spawn(t, "nullius", nil, filepath.Join(bin, "nullius"), "serve", "--data-dir", data, "--listen", address)
+	c.listens(address)
+	return c
+}
+
+func lines(s string) []string { return strings.Split(strings.TrimSpace(s), "\n") }
