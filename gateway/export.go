@@ -16,6 +16,7 @@ import (
 	"nullius.dev/kit/llm/recording"
 	"nullius.dev/kit/telemetry"
 	recordv1 "nullius.dev/proto/gen/nullius/record/v1"
+	reviewerv1 "nullius.dev/proto/gen/nullius/reviewer/v1"
 )
 
 // resultInput gathers what an idea's result folder is made of.
@@ -127,3 +128,6 @@ func typedForms(m *journal.Machine, into map[string]bool) {
 		}
 	}
 }
+
+// ReviewText gives a review's fields under AI-Scientist's names, as review.txt holds them.
+func ReviewText(r *reviewerv1.Review) []byte { return result.ReviewText(r) }

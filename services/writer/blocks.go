@@ -56,7 +56,7 @@ func (w *work) loadCode(ctx context.Context) (string, error) {
 		}
 	}
 	base, last := "", ""
-	for _, run := range w.rec.Runs {
+	for i, run := range w.rec.Runs {
 		if !run.OK {
 			continue
 		}
@@ -66,6 +66,9 @@ func (w *work) loadCode(ctx context.Context) (string, error) {
 		}
 		if code == "" {
 			continue
+		}
+		if run.Code == "" {
+			w.rec.Runs[i].Code = string(store.DigestOf([]byte(code)))
 		}
 		perRun[run.Number] = numbers.ReadSettings(code + "\n" + shared.String())
 		if base == "" {
