@@ -21,7 +21,6 @@ type Config struct {
 	Peers          Peers  `yaml:"peers"`         // addresses of the services
 	MaxIdeas       int    `yaml:"max_ideas"`     // machines that this replica drives at once; default 1000
 	SoleOwner      bool   `yaml:"sole_owner"`    // this process holds the data folder's lock: it takes over at once what a dead one held
-	Insecure       bool   `yaml:"insecure"`      // listen beyond loopback without TLS and authentication
 	JournalBytes   int64  `yaml:"journal_bytes"` // quota of the journal stream; default 1 GiB
 	EventBytes     int64  `yaml:"event_bytes"`   // quota of the event stream, oldest go first; default 512 MiB
 }
