@@ -203,56 +203,77 @@ func difference(got, want string) string {
 	return b.String()
 }
 
-// TestServe_killedAtRandomMoments: a study of which the process is killed again and again ends as one that nobody disturbed, and pays for nothing twice
-// but for calls that were in flight at a kill.
-func TestServe_killedAtRandomMoments(t *testing.T) {
-	bin := build(t, ".")
+// world is a model and the binaries, with what a study comes to when nobody disturbs it.
+type world struct {
+	f     *foreign
+	bin   string
+	want  outcome
+	paid  map[string]int // prompts of the undisturbed study
+	whole time.Duration  // that it took
+}
+
+// TestStudy_endsAlike: whatever happens to processes, and in however many of them it runs, a study comes to the same.
+func TestStudy_endsAlike(t *testing.T) {
+	w := &world{f: newForeign(t), bin: build(t, ".", "nullius.dev/gateway/cmd/gateway", "nullius.dev/services/ideation/cmd/ideation", "nullius.dev/services/coder/cmd/coder",
+		"nullius.dev/services/executor/cmd/executor", "nullius.dev/services/writer/cmd/writer", "nullius.dev/services/reviewer/cmd/reviewer")}
+	w.f.latency = 40 * time.Millisecond
+	address := freePort(t)
+	server := serveAt(t, w.bin, t.TempDir(), address)
+	start := time.Now()
+	name := begin(t, address, w.f, nil)
+	finish(t, address, name, time.Minute)
+	w.whole, w.want = time.Since(start), outcomeOf(t, address, name)
+	server.kill()
+	w.paid = w.f.reset()
+	t.Logf("undisturbed: %s, %d calls", w.whole.Round(time.Millisecond), total(w.paid))
+	t.Run("killed at random moments", w.killed)
+	w.f.reset()
+	t.Run("in six processes beside a broker", w.sixProcesses)
+}
+
+// killed kills the all-in-one again and again; what had been paid for is not paid for again, but for calls in flight at a kill.
+func (w *world) killed(t *testing.T) {
 	kills := 5
 	if os.Getenv("NULLIUS_SOAK") != "" {
 		kills = 20
 	}
-	const latency = 40 * time.Millisecond
-	f := newForeign(t)
-	f.latency = latency
-	address := freePort(t)
-	quiet := serveAt(t, bin, t.TempDir(), address)
-	start := time.Now()
-	name := begin(t, address, f, nil)
-	finish(t, address, name, time.Minute)
-	whole := time.Since(start)
-	want := outcomeOf(t, address, name)
-	quiet.kill()
-	paid := f.reset()
-
 	seed := uint64(time.Now().UnixNano())
-	t.Logf("undisturbed: %s, %d calls; seed %d", whole.Round(time.Millisecond), total(paid), seed)
+	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
 	data, address := t.TempDir(), freePort(t)
-	server := serveAt(t, bin, data, address)
-	name = begin(t, address, f, nil)
+	server := serveAt(t, w.bin, data, address)
+	name := begin(t, address, w.f, nil)
 	allowed := map[string]int{}
 	for k := range kills {
-		rest := time.Duration(random.Int64N(int64(whole) * 2 / int64(kills)))
+		rest := time.Duration(random.Int64N(int64(w.whole) * 2 / int64(kills)))
 		select {
 		case <-time.After(rest):
 		case err := <-server.done:
 			t.Fatalf("the server ended by itself: %v\n%s", err, server.output())
 		}
-		before, _ := study(t, address, name)
+		before, _ := study(t, address, name) // only told
 		server.kill()
-		for id, n := range f.flying(250 * time.Millisecond) {
+		for id, n := range w.f.flying(250 * time.Millisecond) {
 			allowed[id] += n
 		}
 		again := time.Now()
-		server = serveAt(t, bin, data, address)
-		t.Logf("kill %d after %s at %v; serving again after %s", k+1, rest.Round(time.Millisecond), before.GetIdeas(), time.Since(again).Round(time.Millisecond))
-	}
-	finish(t, address, name, 2*time.Minute)
-	outcomeOf(t, address, name).same(t, want)
-	for id, n := range f.counts() {
-		if extra := n - max(paid[id], 1); extra > allowed[id] {
-			t.Errorf("a prompt was asked %d times too often, %d were in flight at kills: %s", extra, allowed[id], f.describe(id))
+		server = serveAt(t, w.bin, data, address)
+		for _, i := range before.GetIdeas() {
+			t.Logf("kill %d after %s in %s; serving again after %s", k+1, rest.Round(time.Millisecond), i.GetStep(), time.Since(again).Round(time.Millisecond))
 		}
 	}
-	t.Logf("%d calls with kills, %d without", f.calls(), total(paid))
+	finish(t, address, name, 2*time.Minute)
+	outcomeOf(t, address, name).same(t, w.want)
+	w.notTwice(t, allowed)
+}
+
+// notTwice checks that no prompt was paid for more often than in the undisturbed study, but as often as allowed.
+func (w *world) notTwice(t *testing.T, allowed map[string]int) {
+	t.Helper()
+	for id, n := range w.f.counts() {
+		if extra := n - max(w.paid[id], 1); extra > allowed[id] {
+			t.Errorf("a prompt was asked %d times too often, %d were in flight at kills: %s", extra, allowed[id], w.f.describe(id))
+		}
+	}
+	t.Logf("%d calls, undisturbed %d", w.f.calls(), total(w.paid))
 }
