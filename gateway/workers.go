@@ -167,6 +167,7 @@ func (s *steps) job(ctx context.Context, k journal.Key, step string, job *execut
 		case *executorv1.WatchResponse_Log:
 			s.live.log(k, step, e.Log)
 		case *executorv1.WatchResponse_Result:
+			_, _ = stream.Recv() // its end, so that the call closes in order
 			return &gatewayv1.StepEnded{Outcome: &gatewayv1.StepEnded_Job{Job: e.Result.GetResult()}}, nil
 		}
 	}
