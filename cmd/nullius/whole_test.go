@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"nullius.dev/kit/sandbox"
+	"nullius.dev/kit/telemetry"
 )
 
 func TestMain(m *testing.M) {
@@ -47,10 +49,57 @@ func TestRun_foreignModel(t *testing.T) {
 			t.Errorf("the result folder lacks %s", name)
 		}
 	}
+	checkTrace(t, filepath.Join(folders[0], "trace.jsonl"))
 	if n := f.repeats("review", "mend"); n > 0 {
 		t.Errorf("%d prompts were paid for twice", n)
 	}
 	if strings.Contains(errOut, "127.0.0.1:0/") {
 		t.Error("the address that is told is not the one that is served")
+	}
+}
+
+// checkTrace checks that one trace holds the gateway, every service, the job behind the queue and the model calls, each under a span that is there.
+func checkTrace(t *testing.T, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spans := map[string]telemetry.Span{}
+	for _, line := range lines(string(data)) {
+		var s telemetry.Span
+		if err := json.Unmarshal([]byte(line), &s); err != nil {
+			t.Fatal(err)
+		}
+		spans[s.SpanID] = s
+	}
+	traces, servers, chats, jobs := map[string]bool{}, map[string]bool{}, map[string]bool{}, 0
+	for _, s := range spans {
+		traces[s.TraceID] = true
+		if _, ok := spans[s.ParentID]; s.ParentID != "" && !ok {
+			t.Errorf("the parent of %s %s is missing", s.Component, s.Name)
+		}
+		switch {
+		case s.Kind == "server":
+			servers[s.Component] = true
+		case s.Kind == "client" && strings.HasPrefix(s.Name, "chat "):
+			chats[s.Component] = true
+		case s.Name == "executor.job":
+			jobs++
+		}
+	}
+	if len(traces) != 1 {
+		t.Errorf("%d traces, want one", len(traces))
+	}
+	for _, c := range []string{"ideation", "coder", "executor", "writer", "reviewer"} {
+		if !servers[c] {
+			t.Errorf("no span of a call that %s served", c)
+		}
+		if c != "executor" && !chats[c] {
+			t.Errorf("no span of a model call by %s", c)
+		}
+	}
+	if jobs < 5 { // four tries of three runs, and the plot
+		t.Errorf("%d spans of jobs, want 5", jobs)
 	}
 }
