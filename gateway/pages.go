@@ -53,9 +53,10 @@ func (s *Service) pages(mux *http.ServeMux) {
 	mux.HandleFunc("GET /studies/{s}/ideas/{i}", p.idea)
 	mux.HandleFunc("GET /studies/{s}/ideas/{i}/paper", p.paper)
 	mux.HandleFunc("GET /studies/{s}/ideas/{i}/trace", p.trace)
+	mux.HandleFunc("GET /", p.lost)
 }
 
-func (p *pageSet) render(w http.ResponseWriter, name string, data any) {
+func (p *pageSet) render(w http.ResponseWriter, name string, code int, data any) {
 	var b bytes.Buffer
 	if err := p.t.ExecuteTemplate(&b, name, data); err != nil {
 		p.s.log.Error("render a page", "page", name, "error", err)
@@ -64,6 +65,7 @@ func (p *pageSet) render(w http.ResponseWriter, name string, data any) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-cache")
+	w.WriteHeader(code)
 	_, _ = w.Write(b.Bytes())
 }
 
@@ -73,7 +75,21 @@ func (p *pageSet) fail(w http.ResponseWriter, err error) {
 	if fault.KindOf(err) == fault.NotFound || fault.KindOf(err) == fault.Invalid {
 		code = http.StatusNotFound
 	}
-	http.Error(w, fmt.Sprintf("%s: %s\nnext: %s", fault.ReasonOf(err), messageOf(err), fault.NextOf(err)), code)
+	next := or(fault.NextOf(err), "nullius list studies")
+	p.render(w, "error", code, struct {
+		frame
+		Reason, Message, Next string
+	}{frame{Title: "Not shown", Command: next, Crumbs: []crumb{{"Studies", "/"}, {"not shown", ""}}}, fault.ReasonOf(err), messageOf(err), next})
+}
+
+// lost answers what no other route does.
+func (p *pageSet) lost(w http.ResponseWriter, r *http.Request) {
+	err := fault.New(fault.NotFound, "PAGE_UNKNOWN", "there is no page %s", shorten(r.URL.Path, 200)).WithNext("nullius list studies")
+	if strings.HasPrefix(r.URL.Path, "/v1/") {
+		failJSON(w, err)
+		return
+	}
+	p.fail(w, err)
 }
 
 func (p *pageSet) home(w http.ResponseWriter, r *http.Request) {
@@ -100,7 +116,7 @@ func (p *pageSet) home(w http.ResponseWriter, r *http.Request) {
 		})
 	}
 	d.Parts = p.s.Status(r.Context()).GetParts()
-	p.render(w, "home", d)
+	p.render(w, "home", http.StatusOK, d)
 }
 
 // shortModel keeps a recording's digest from filling the table.
@@ -185,13 +201,15 @@ func (p *pageSet) study(w http.ResponseWriter, r *http.Request) {
 		Failed                    int32
 		Ideas                     []row
 		Baseline                  *measuredView
+		Acts                      []actView
+		Charts                    []chartView
 	}{
 		frame: frame{
 			Title: or(s.GetFacts().GetTitle(), s.GetTemplate()), Command: "nullius watch " + k.Study, Account: accountOf(s.GetUsage(), s.GetAccount()),
 			Crumbs: []crumb{{"Studies", "/"}, {k.Study, ""}},
 		},
 		ID: k.Study, Started: clock(s.GetCreated().AsTime()), Next: s.GetNext(), State: stateOf(s.GetState(), s.GetWaitReason(), s.GetMessage()), Failed: s.GetIdeasFailed(),
-		Metric: metricText(s.GetFacts().GetPrimary()),
+		Metric: metricText(s.GetFacts().GetPrimary()), Acts: actsOfStudy(k, s), Charts: p.studyChart(r.Context(), k, s),
 	}
 	if s.GetEnded() == nil {
 		d.Events = "/v1/studies/" + k.Study + "/events?from_now=true"
@@ -216,7 +234,7 @@ func (p *pageSet) study(w http.ResponseWriter, r *http.Request) {
 	if s.GetBaseline() != nil {
 		d.Baseline = measured([]*recordv1.Run{s.GetBaseline()})
 	}
-	p.render(w, "study", d)
+	p.render(w, "study", http.StatusOK, d)
 }
 
 func metricText(m *recordv1.Metric) string {
@@ -266,14 +284,9 @@ func measured(runs []*recordv1.Run) *measuredView {
 			for len(v.Rows[i].Cells) < len(v.Heads)-1 {
 				v.Rows[i].Cells = append(v.Rows[i].Cells, "none")
 			}
-			cell := fmt.Sprintf("%.4g", m.GetValue())
-			if m.StandardError != nil {
-				cell += fmt.Sprintf(" ± %.2g", m.GetStandardError())
+			if len(v.Rows[i].Cells) < len(v.Heads) { // a name that comes twice counts once
+				v.Rows[i].Cells = append(v.Rows[i].Cells, plusMinus(m))
 			}
-			if m.GetNotFinite() {
-				cell = "not finite"
-			}
-			v.Rows[i].Cells = append(v.Rows[i].Cells, strings.ReplaceAll(cell, "-", "−"))
 		}
 	}
 	for i := range v.Rows {
@@ -392,7 +405,7 @@ func (p *pageSet) paper(w http.ResponseWriter, r *http.Request) {
 		}
 		d.Reviews = append(d.Reviews, part)
 	}
-	p.render(w, "paper", d)
+	p.render(w, "paper", http.StatusOK, d)
 }
 
 // storedReview reads a review from its blob; nil: there is none.
@@ -419,5 +432,5 @@ func (p *pageSet) trace(w http.ResponseWriter, r *http.Request) {
 		TraceID string
 		Spans   []spanView
 	}{frame: f, TraceID: i.GetTraceId(), Spans: spanViews(p.s.Trace(k))}
-	p.render(w, "trace", d)
+	p.render(w, "trace", http.StatusOK, d)
 }

@@ -75,10 +75,24 @@ func (p *pageSet) idea(w http.ResponseWriter, r *http.Request) {
 		NoFigures string
 		Novelty   *gatewayv1.NoveltyView
 		Files     []fileRow
+		Acts      []actView
+		Charts    []chartView
+		Logs      []logRow
+		LogsTotal int
+		Journal   []eventRow
+		Total     int
+		Record    *recordv1.Idea
+		Plan      []*recordv1.PlannedRun
 	}{
 		frame: f, State: stateOf(s.GetState(), s.GetWaitReason(), s.GetMessage()), Next: s.GetNext(), Stages: stageRows(i.GetStages()), Steps: i.GetSteps(), Runs: i.GetRuns(),
 		Novelty: i.GetNovelty(), NoFigures: "Figures appear when the figures stage has ended.",
+		Acts: actsOfIdea(f.Base, k.String(), i), Charts: chartsOf(p.s.primaryOf(k), i.GetRuns()), Record: i.GetRecord(), Plan: i.GetPlan(),
 	}
+	if len(d.Plan) == 0 {
+		d.Plan = i.GetRecord().GetPlannedRuns()
+	}
+	d.Logs, d.LogsTotal = p.logRows(r.Context(), f.Base, i.GetSteps())
+	d.Journal, d.Total = p.s.eventRows(k)
 	for _, warning := range i.GetWarnings() {
 		d.Warnings = append(d.Warnings, warning.GetText())
 	}
@@ -101,7 +115,7 @@ func (p *pageSet) idea(w http.ResponseWriter, r *http.Request) {
 	for _, file := range files {
 		d.Files = append(d.Files, fileRow{file.Path, "/v1" + f.Base + "/files/" + file.Path, size(file.Size)})
 	}
-	p.render(w, "idea", d)
+	p.render(w, "idea", http.StatusOK, d)
 }
 
 func size(n int64) string {

@@ -67,7 +67,9 @@
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
     if (!answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    reveal(fresh);
     for (const part of $$("[data-live]")) {
+      if ($$("[data-act] input[name=comment]", part).some((i) => i.value)) continue; // half filled in
       const now = fresh.getElementById(part.id);
       if (now && now.innerHTML !== part.innerHTML && !part.contains(document.activeElement)) part.replaceChildren(...now.childNodes);
     }
@@ -91,6 +93,32 @@
       timer = setTimeout(renew, 300);
     };
   }
+
+  // Forms that ask the API for a change. They are hidden without JavaScript: the command beside them does the same.
+  const reveal = (root) => { for (const f of $$("[data-shown]", root)) f.hidden = false; };
+  reveal(document);
+  document.addEventListener("submit", async (e) => {
+    const form = e.target.closest("[data-act]");
+    if (!form) return;
+    e.preventDefault();
+    const by = e.submitter;
+    const failed = $("[data-failed]", form);
+    const ask = { requestId: requestID(), comment: form.elements.comment.value };
+    if (form.elements.etag) ask.etag = form.elements.etag.value;
+    if (form.elements.dollars) ask.addBudgetPicoDollars = String(Math.round(Number(form.elements.dollars.value) * 100)) + "0000000000";
+    failed.hidden = true;
+    for (const b of $$("button", form)) b.disabled = true;
+    try {
+      const answer = await fetch(by?.getAttribute("formaction") || form.getAttribute("action"), { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(ask) });
+      if (answer.ok) { location.reload(); return; }
+      const why = await answer.json().catch(() => ({}));
+      failed.textContent = why.message || "The server answered " + answer.status + ".";
+    } catch { failed.textContent = "The server cannot be reached; nothing was changed as far as this page knows."; }
+    failed.hidden = false;
+    for (const b of $$("button", form)) b.disabled = false;
+    by?.focus();
+  });
+  const requestID = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
 
   // Reveal the edit part of a gate form.
   for (const b of $$("[data-reveal]")) {
