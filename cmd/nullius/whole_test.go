@@ -53,8 +53,46 @@ func TestRun_foreignModel(t *testing.T) {
 	if n := f.repeats("review", "mend"); n > 0 {
 		t.Errorf("%d prompts were paid for twice", n)
 	}
+	if n := f.unknown(); n > 0 {
+		t.Errorf("%d prompts had no answer", n)
+	}
 	if strings.Contains(errOut, "127.0.0.1:0/") {
 		t.Error("the address that is told is not the one that is served")
+	}
+}
+
+// TestRun_uselessModel: a model that never does what it is asked ends in an honest failure, whenever it begins to.
+func TestRun_uselessModel(t *testing.T) {
+	useless := map[string]string{
+		"prose":   "What a lovely experiment! I would begin by thinking about it, and then about what others thought.",
+		"empty":   "",
+		"refusal": "I'm sorry, but I can't help with that.",
+		"garbage": "{\"a\": [1, 2, {{{ \x00 \u202e }}} ```python\n<<<<<<< SEARCH\n=======\n",
+	}
+	for name, text := range useless {
+		for _, from := range []string{"the start", "the coder"} {
+			t.Run(name+" from "+from, func(t *testing.T) {
+				t.Parallel()
+				f := newForeign(t)
+				f.answer = func(all, last string) (string, string) {
+					kind, good := play(all, last)
+					if from == "the coder" && (strings.HasPrefix(kind, "idea") || strings.HasPrefix(kind, "novelty") || kind == "plan") {
+						return kind, good
+					}
+					return "useless", text
+				}
+				dir := t.TempDir()
+				code, out, errOut := nullius(t, "run", "bandit_lite", "--data-dir", filepath.Join(dir, "data"), "--address", "127.0.0.1:0", "--model", f.model(), "--engine", "local",
+					"--size", "smoke", "--results", filepath.Join(dir, "results"))
+				if code != exitUnwanted || !strings.Contains(out, "FAILED") {
+					t.Errorf("exit code %d, want %d, and FAILED\n%s%s", code, exitUnwanted, out, errOut)
+				}
+				if n := f.calls(); n > 60 {
+					t.Errorf("%d calls were made in vain", n)
+				}
+				t.Logf("%d calls\n%s", f.calls(), out)
+			})
+		}
 	}
 }
 
