@@ -9,6 +9,7 @@ import (
 	"nullius.dev/kit/app"
 	"nullius.dev/kit/bus"
 	"nullius.dev/kit/rpc"
+	"nullius.dev/kit/sandbox"
 	"nullius.dev/kit/store"
 	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
@@ -23,6 +24,7 @@ type Shared struct {
 	Ledger      Ledger
 	CheckModel  func(ctx context.Context, name string, priced bool) error // nil: see Deps
 	CheckPython func(name string, src []byte) (int, string, error)        // nil: see Deps
+	Sandbox     sandbox.Runner                                            // nil: see Deps
 }
 
 // driverGrace is how long running steps get to end in order when the process stops.
@@ -31,7 +33,7 @@ const driverGrace = 20 * time.Second
 // Attach builds the gateway on a host: projection first, then the driver, then the port.
 func Attach(ctx context.Context, h *app.Host, n *rpc.Network, cfg Config, s Shared) (*Service, error) {
 	svc, err := New(ctx, cfg, Deps{
-		Log: h.Log(), Tracer: h.Tracer(), Bus: s.Bus, Blobs: s.Blobs, Net: n, Budgets: s.Budgets, Ledger: s.Ledger, CheckModel: s.CheckModel, CheckPython: s.CheckPython,
+		Log: h.Log(), Tracer: h.Tracer(), Bus: s.Bus, Blobs: s.Blobs, Net: n, Budgets: s.Budgets, Ledger: s.Ledger, CheckModel: s.CheckModel, CheckPython: s.CheckPython, Sandbox: s.Sandbox,
 	})
 	if err != nil {
 		return nil, err

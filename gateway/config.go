@@ -11,6 +11,7 @@ import (
 	"nullius.dev/kit/fault"
 	"nullius.dev/kit/llm/budget"
 	"nullius.dev/kit/rpc"
+	"nullius.dev/kit/sandbox"
 	"nullius.dev/kit/store"
 )
 
@@ -85,4 +86,6 @@ type Deps struct {
 	CheckModel func(ctx context.Context, name string, priced bool) error
 	// CheckPython says where Python source breaks its grammar, without running it. Nil: not checked.
 	CheckPython func(name string, src []byte) (line int, message string, err error)
+	// Sandbox makes images of a paper's pages. Nil: pages show a link to the PDF only.
+	Sandbox sandbox.Runner
 }

@@ -28,6 +28,8 @@ var webFiles embed.FS
 type pageSet struct {
 	s *Service
 	t *template.Template
+
+	images *pageImages
 }
 
 // frame is what all pages have.
@@ -46,13 +48,14 @@ type stateView struct{ Class, Text, Why string }
 
 // pages serves what a browser shows.
 func (s *Service) pages(mux *http.ServeMux) {
-	p := &pageSet{s: s, t: template.Must(template.ParseFS(webFiles, "web/*.html"))}
+	p := &pageSet{s: s, t: template.Must(template.ParseFS(webFiles, "web/*.html")), images: newPageImages(s.d.Sandbox, s.d.Blobs)}
 	mux.Handle("GET /web/", http.FileServerFS(webFiles))
 	mux.HandleFunc("GET /{$}", p.home)
 	mux.HandleFunc("GET /studies/{s}", p.study)
 	mux.HandleFunc("GET /studies/{s}/ideas/{i}", p.idea)
 	mux.HandleFunc("GET /studies/{s}/ideas/{i}/paper", p.paper)
 	mux.HandleFunc("GET /studies/{s}/ideas/{i}/trace", p.trace)
+	mux.HandleFunc("GET /studies/{s}/ideas/{i}/pages/{n}", p.sheet)
 	mux.HandleFunc("GET /", p.lost)
 }
 
@@ -174,6 +177,8 @@ func took(d time.Duration) string {
 	switch {
 	case d <= 0:
 		return ""
+	case d < 100*time.Millisecond:
+		return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
 	case d < time.Minute:
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	}
@@ -224,7 +229,7 @@ func (p *pageSet) study(w http.ResponseWriter, r *http.Request) {
 			x.Runs += fmt.Sprintf(" + %d failed", i.GetRunsFailed())
 		}
 		if i.Best != nil {
-			x.Best = fmt.Sprintf("%.4g (run_%d)", i.GetBest(), i.GetBestRun())
+			x.Best = minus(fmt.Sprintf("%.4g", i.GetBest())) + fmt.Sprintf(" (run_%d)", i.GetBestRun())
 		}
 		if i.Score != nil {
 			x.Score = fmt.Sprintf("%.1f %s", i.GetScore(), i.GetDecision())
@@ -358,6 +363,7 @@ func (p *pageSet) paper(w http.ResponseWriter, r *http.Request) {
 		View          *gatewayv1.PaperView
 		Numbers       []numberView
 		Unexplained   any
+		Sheets        []sheet
 	}
 	type reviewPart struct {
 		ID, Name, Decision, Reason, Summary string
@@ -374,7 +380,7 @@ func (p *pageSet) paper(w http.ResponseWriter, r *http.Request) {
 		if view == nil {
 			return
 		}
-		part := paperPart{ID: id, Name: name, View: view}
+		part := paperPart{ID: id, Name: name, View: view, Sheets: p.sheets(f.Base, id, view)}
 		if view.GetPdfPath() != "" {
 			part.PDF = "/v1" + f.Base + "/files/" + view.GetPdfPath()
 		}

@@ -160,7 +160,7 @@ func chartCaption(metric *recordv1.Metric, set string, baseline *recordv1.Measur
 	case unknown > 0:
 		text += "; bars are one standard error, where it is known."
 	default:
-		text += "; bars are one standard error."
+		text += "; bars are one standard error, where none shows it is smaller than the dot."
 	}
 	if baseline != nil {
 		text += " The dashed line is the baseline"
@@ -223,13 +223,13 @@ func plusMinus(m *recordv1.Measurement) string {
 	case m.StandardError == nil || math.IsNaN(e) || math.IsInf(e, 0):
 		return minus(fmt.Sprintf("%.4g", v))
 	case e <= 0:
-		return minus(fmt.Sprintf("%.4g ± 0", v))
+		return minus(fmt.Sprintf("%.4g ± 0", v))
 	}
 	digits := 1 - int(math.Floor(math.Log10(e)))
 	if digits < 0 || digits > 6 || math.Abs(v) >= 1e7 {
-		return minus(fmt.Sprintf("%.4g ± %.2g", v, e))
+		return minus(fmt.Sprintf("%.4g ± %.2g", v, e))
 	}
-	return minus(fmt.Sprintf("%.*f ± %.*f", digits, v, digits, e))
+	return minus(fmt.Sprintf("%.*f ± %.*f", digits, v, digits, e))
 }
 
 func minus(s string) string { return strings.ReplaceAll(s, "-", "−") }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"regexp"
 	"sort"
 	"strings"
 	"time"
@@ -242,6 +243,9 @@ type spanView struct {
 	Depth                         int
 }
 
+// longDigest is a digest in a span's name, such as a recording's.
+var longDigest = regexp.MustCompile(`([0-9a-f]{12})[0-9a-f]{52}`)
+
 // maxDepth is as deep as the style sheet indents.
 const maxDepth = 4
 
@@ -267,14 +271,11 @@ func spanViews(spans []telemetry.Span) []spanView {
 		list := children[id]
 		sort.SliceStable(list, func(a, b int) bool { return list[a].Start < list[b].Start })
 		for _, s := range list {
-			v := spanView{Name: s.Name, Part: s.Component, Depth: min(depth, maxDepth), Took: took(time.Duration(s.End - s.Start))}
+			v := spanView{Name: longDigest.ReplaceAllString(s.Name, "$1…"), Part: s.Component, Depth: min(depth, maxDepth), Took: took(time.Duration(s.End - s.Start))}
 			v.X = fmt.Sprintf("%.2f", 100*float64(s.Start-first)/total)
 			v.W = fmt.Sprintf("%.2f", max(0.3, 100*float64(s.End-s.Start)/total))
-			if s.Status == "error" {
+			if s.Status == "error" && s.Attributes["rpc.response.status_code"] != "CANCELLED" { // who has its result hangs up
 				v.Class = "bad"
-			}
-			if v.Took == "0.0 s" {
-				v.Took = fmt.Sprintf("%.1f ms", float64(s.End-s.Start)/1e6)
 			}
 			out = append(out, v)
 			if s.SpanID != "" && depth < 60 {

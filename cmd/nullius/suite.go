@@ -190,7 +190,7 @@ func (s *suite) attachGateway(ctx context.Context, cfg suiteConfig, n *rpc.Netwo
 	}
 	h := s.host.Component("gateway")
 	s.gateway, err = gateway.Attach(ctx, h, n.For(h), c, gateway.Shared{
-		Bus: conn, Blobs: blobs, Budgets: budget.New(budgets), Ledger: ledger.New(entries, blobs, ledger.Config{}), CheckModel: checkModel(door), CheckPython: s.checkPython(ctx),
+		Bus: conn, Blobs: blobs, Budgets: budget.New(budgets), Ledger: ledger.New(entries, blobs, ledger.Config{}), CheckModel: checkModel(door), CheckPython: s.checkPython(ctx), Sandbox: s.runner(),
 	})
 	return err
 }
