@@ -8,6 +8,7 @@ require (
 	go.yaml.in/yaml/v3 v3.0.6
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
+	nullius.dev/bench v0.0.0-00010101000000-000000000000
 	nullius.dev/gateway v0.0.0-00010101000000-000000000000
 	nullius.dev/kit v0.0.0-00010101000000-000000000000
 	nullius.dev/proto v0.0.0-00010101000000-000000000000
@@ -74,6 +75,7 @@ require (
 )
 
 replace (
+	nullius.dev/bench => ../../bench
 	nullius.dev/gateway => ../../gateway
 	nullius.dev/kit => ../../kit
 	nullius.dev/proto => ../../proto

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"nullius.dev/bench/foreign"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
 )
 
@@ -21,7 +22,7 @@ type outcome struct {
 }
 
 // begin starts a study on bandit_lite by the API and returns its name.
-func begin(t *testing.T, address string, f *foreign, change func(*gatewayv1.StudySettings)) string {
+func begin(t *testing.T, address string, f *model, change func(*gatewayv1.StudySettings)) string {
 	t.Helper()
 	cl, err := dial(address)
 	if err != nil {
@@ -36,7 +37,7 @@ func begin(t *testing.T, address string, f *foreign, change func(*gatewayv1.Stud
 	if _, err := cl.uploadTemplate(t.Context(), dir, name); err != nil {
 		t.Fatal(err)
 	}
-	settings := &gatewayv1.StudySettings{Model: f.model(), Ideas: 1, Engine: "local", Size: "smoke", Improvement: true}
+	settings := &gatewayv1.StudySettings{Model: f.name, Ideas: 1, Engine: "local", Size: "smoke", Improvement: true}
 	if change != nil {
 		change(settings)
 	}
@@ -205,7 +206,7 @@ func difference(got, want string) string {
 
 // world is a model and the binaries, with what a study comes to when nobody disturbs it.
 type world struct {
-	f     *foreign
+	f     *model
 	bin   string
 	want  outcome
 	paid  map[string]int // prompts of the undisturbed study
@@ -214,9 +215,9 @@ type world struct {
 
 // TestStudy_endsAlike: whatever happens to processes, and in however many of them it runs, a study comes to the same.
 func TestStudy_endsAlike(t *testing.T) {
-	w := &world{f: newForeign(t), bin: build(t, ".", "nullius.dev/gateway/cmd/gateway", "nullius.dev/services/ideation/cmd/ideation", "nullius.dev/services/coder/cmd/coder",
+	w := &world{f: newModel(t), bin: build(t, ".", "nullius.dev/gateway/cmd/gateway", "nullius.dev/services/ideation/cmd/ideation", "nullius.dev/services/coder/cmd/coder",
 		"nullius.dev/services/executor/cmd/executor", "nullius.dev/services/writer/cmd/writer", "nullius.dev/services/reviewer/cmd/reviewer")}
-	w.f.latency = 40 * time.Millisecond
+	w.f.Latency = 40 * time.Millisecond
 	address := freePort(t)
 	server := serveAt(t, w.bin, t.TempDir(), address)
 	start := time.Now()
@@ -224,10 +225,10 @@ func TestStudy_endsAlike(t *testing.T) {
 	finish(t, address, name, time.Minute)
 	w.whole, w.want = time.Since(start), outcomeOf(t, address, name)
 	server.kill()
-	w.paid = w.f.reset()
-	t.Logf("undisturbed: %s, %d calls", w.whole.Round(time.Millisecond), total(w.paid))
+	w.paid = w.f.Reset()
+	t.Logf("undisturbed: %s, %d calls", w.whole.Round(time.Millisecond), foreign.Total(w.paid))
 	t.Run("killed at random moments", w.killed)
-	w.f.reset()
+	w.f.Reset()
 	t.Run("in six processes beside a broker", w.sixProcesses)
 }
 
@@ -253,7 +254,7 @@ func (w *world) killed(t *testing.T) {
 		}
 		before, _ := study(t, address, name) // only told
 		server.kill()
-		for id, n := range w.f.flying(250 * time.Millisecond) {
+		for id, n := range w.f.Flying(250 * time.Millisecond) {
 			allowed[id] += n
 		}
 		again := time.Now()
@@ -270,10 +271,10 @@ func (w *world) killed(t *testing.T) {
 // notTwice checks that no prompt was paid for more often than in the undisturbed study, but as often as allowed.
 func (w *world) notTwice(t *testing.T, allowed map[string]int) {
 	t.Helper()
-	for id, n := range w.f.counts() {
+	for id, n := range w.f.Counts() {
 		if extra := n - max(w.paid[id], 1); extra > allowed[id] {
-			t.Errorf("a prompt was asked %d times too often, %d were in flight at kills: %s", extra, allowed[id], w.f.describe(id))
+			t.Errorf("a prompt was asked %d times too often, %d were in flight at kills: %s", extra, allowed[id], w.f.Describe(id))
 		}
 	}
-	t.Logf("%d calls, undisturbed %d", w.f.calls(), total(w.paid))
+	t.Logf("%d calls, undisturbed %d", w.f.Calls(), foreign.Total(w.paid))
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"nullius.dev/bench/foreign"
 	"nullius.dev/kit/sandbox"
 	"nullius.dev/kit/telemetry"
 )
@@ -27,12 +28,12 @@ func nullius(t *testing.T, args ...string) (code int, stdout, stderr string) {
 
 // TestRun_foreignModel: a model with other words, broken JSON, an edit that fits nowhere and a crashing experiment still ends in a paper and a review.
 func TestRun_foreignModel(t *testing.T) {
-	f := newForeign(t)
+	f := newModel(t)
 	dir := t.TempDir()
 	results := filepath.Join(dir, "results")
-	code, out, errOut := nullius(t, "run", "bandit_lite", "--data-dir", filepath.Join(dir, "data"), "--address", "127.0.0.1:0", "--model", f.model(), "--engine", "local",
+	code, out, errOut := nullius(t, "run", "bandit_lite", "--data-dir", filepath.Join(dir, "data"), "--address", "127.0.0.1:0", "--model", f.name, "--engine", "local",
 		"--size", "smoke", "--results", results, "--improvement")
-	t.Logf("%d prompts\n%s%s", f.calls(), out, errOut)
+	t.Logf("%d prompts\n%s%s", f.Calls(), out, errOut)
 	if code != exitDone {
 		t.Fatalf("exit code %d", code)
 	}
@@ -50,10 +51,10 @@ func TestRun_foreignModel(t *testing.T) {
 		}
 	}
 	checkTrace(t, filepath.Join(folders[0], "trace.jsonl"))
-	if n := f.repeats("review", "mend"); n > 0 {
+	if n := f.Repeats("review", "mend"); n > 0 {
 		t.Errorf("%d prompts were paid for twice", n)
 	}
-	if n := f.unknown(); n > 0 {
+	if n := f.Unknown(); n > 0 {
 		t.Errorf("%d prompts had no answer", n)
 	}
 	if strings.Contains(errOut, "127.0.0.1:0/") {
@@ -73,24 +74,24 @@ func TestRun_uselessModel(t *testing.T) {
 		for _, from := range []string{"the start", "the coder"} {
 			t.Run(name+" from "+from, func(t *testing.T) {
 				t.Parallel()
-				f := newForeign(t)
-				f.answer = func(all, last string) (string, string) {
-					kind, good := play(all, last)
+				f := newModel(t)
+				f.Answer = func(all, last string) (string, string) {
+					kind, good := foreign.Play(all, last)
 					if from == "the coder" && (strings.HasPrefix(kind, "idea") || strings.HasPrefix(kind, "novelty") || kind == "plan") {
 						return kind, good
 					}
 					return "useless", text
 				}
 				dir := t.TempDir()
-				code, out, errOut := nullius(t, "run", "bandit_lite", "--data-dir", filepath.Join(dir, "data"), "--address", "127.0.0.1:0", "--model", f.model(), "--engine", "local",
+				code, out, errOut := nullius(t, "run", "bandit_lite", "--data-dir", filepath.Join(dir, "data"), "--address", "127.0.0.1:0", "--model", f.name, "--engine", "local",
 					"--size", "smoke", "--results", filepath.Join(dir, "results"))
 				if code != exitUnwanted || !strings.Contains(out, "FAILED") {
 					t.Errorf("exit code %d, want %d, and FAILED\n%s%s", code, exitUnwanted, out, errOut)
 				}
-				if n := f.calls(); n > 60 {
+				if n := f.Calls(); n > 60 {
 					t.Errorf("%d calls were made in vain", n)
 				}
-				t.Logf("%d calls\n%s", f.calls(), out)
+				t.Logf("%d calls\n%s", f.Calls(), out)
 			})
 		}
 	}

@@ -1,0 +1,3 @@
+module nullius.dev/bench
+
+go 1.26.0
