@@ -101,9 +101,14 @@ func (p *pageSet) home(w http.ResponseWriter, r *http.Request) {
 		Ideas                            int
 		State                            stateView
 	}
+	type waiting struct {
+		Href, ID, Title, Next string
+		State                 stateView
+	}
 	d := struct {
 		frame
 		Studies []row
+		Waiting []waiting
 		Parts   []*gatewayv1.Part
 	}{frame: frame{Title: "Studies", Here: "home", Command: "nullius list studies"}}
 	list, err := server{s: p.s}.ListStudies(r.Context(), &gatewayv1.ListStudiesRequest{PageSize: 200})
@@ -117,6 +122,15 @@ func (p *pageSet) home(w http.ResponseWriter, r *http.Request) {
 			Spent: spentOf(s.GetUsage(), s.GetAccount()), Started: clock(s.GetCreated().AsTime()), Ideas: len(s.GetIdeas()),
 			State: stateOf(s.GetState(), s.GetWaitReason(), s.GetMessage()),
 		})
+	}
+	for _, s := range list.GetStudies() {
+		for _, i := range s.GetIdeas() {
+			switch i.GetWaitReason() {
+			case gatewayv1.WaitReason_APPROVAL, gatewayv1.WaitReason_BUDGET, gatewayv1.WaitReason_QUARANTINE:
+				id := strings.NewReplacer("studies/", "", "/ideas/", "/").Replace(i.GetName())
+				d.Waiting = append(d.Waiting, waiting{"/" + i.GetName(), id, i.GetTitle(), i.GetNext(), stateOf(i.GetState(), i.GetWaitReason(), i.GetMessage())})
+			}
+		}
 	}
 	d.Parts = p.s.Status(r.Context()).GetParts()
 	p.render(w, "home", http.StatusOK, d)

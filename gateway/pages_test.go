@@ -129,6 +129,9 @@ func TestAPageOffersTheActionsThatAreLegal(t *testing.T) {
 	i := w.ideaUntil(idea, gatewayv1.IdeaState_WAITING)
 	site := w.site()
 	body := page(t, site+"/"+idea, http.StatusOK)
+	if home := page(t, site+"/", http.StatusOK); !strings.Contains(home, `href="/`+idea+`"`) || !strings.Contains(home, "nullius approve") {
+		t.Errorf("the first page does not show what waits:\n%s", home)
+	}
 	for _, want := range []string{`action="/v1/` + idea + `:approve"`, `formaction="/v1/` + idea + `:reject"`, `action="/v1/` + idea + `:cancel"`, fmt.Sprintf(`name="etag" value="%d"`, i.GetEtag())} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s in\n%s", want, body)
