@@ -23,13 +23,14 @@ import (
 
 // attempt is one try to run a job on this node.
 type attempt struct {
-	n     *node
-	msg   jetstream.Msg
-	id    string
-	job   *executorv1.Job
-	slots []*slot
-	kill  chan struct{} // closed by a cancel without grace
-	once  sync.Once
+	n      *node
+	number int32 // of this attempt; never changes, so it may be read without mu
+	msg    jetstream.Msg
+	id     string
+	job    *executorv1.Job
+	slots  []*slot
+	kill   chan struct{} // closed by a cancel without grace
+	once   sync.Once
 
 	mu sync.Mutex // guards r
 	r  *record
@@ -45,7 +46,7 @@ func (n *node) attempt(ctx context.Context, msg jetstream.Msg, r *record, set []
 	id := r.GetJob().GetJobId()
 	ctx, span := n.span(ctx, "executor.job")
 	defer span.End()
-	a := &attempt{n: n, msg: msg, id: id, job: r.GetJob(), slots: set, r: r, kill: make(chan struct{})}
+	a := &attempt{n: n, number: r.GetAttempt(), msg: msg, id: id, job: r.GetJob(), slots: set, r: r, kill: make(chan struct{})}
 	publish := func(b []byte) { _ = n.s.d.Bus.NC.Publish(logSubject(id), b) }
 	a.out = newLogStream(publish, r.GetAttempt(), executorv1.LogChunk_STDOUT)
 	a.errs = newLogStream(publish, r.GetAttempt(), executorv1.LogChunk_STDERR)
@@ -70,7 +71,7 @@ func (n *node) attempt(ctx context.Context, msg jetstream.Msg, r *record, set []
 
 // finish commits a result, or puts the job back for another attempt.
 func (a *attempt) finish(ctx, run context.Context, res *executorv1.JobResult, err error) {
-	log := a.n.s.log.With("job_id", a.id, "attempt", a.r.GetAttempt())
+	log := a.n.s.log.With("job_id", a.id, "attempt", a.number)
 	defer a.n.state.forget(a.id)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
@@ -115,8 +116,7 @@ func (a *attempt) commit(ctx context.Context, res *executorv1.JobResult) error {
 func (a *attempt) update(ctx context.Context, change func(*record)) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	mine := a.r.GetAttempt()
-	r := a.r
+	mine, r := a.number, a.r
 	for {
 		change(r)
 		err := a.n.s.jobs.put(ctx, r)
@@ -159,7 +159,7 @@ func (a *attempt) setState(ctx context.Context, s executorv1.State_Value) error 
 
 // watch follows the job's own key for a cancel and for a take-over.
 func (a *attempt) watch(ctx context.Context, stop context.CancelCauseFunc) {
-	mine := a.r.GetAttempt()
+	mine := a.number
 	for ctx.Err() == nil {
 		w, err := a.n.s.jobs.state.Watch(ctx, a.id)
 		if err != nil {
