@@ -3,7 +3,7 @@ SHELL   := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-MODULES := proto kit services/ideation services/coder services/executor services/writer services/reviewer gateway templates cmd/nullius
+MODULES := proto kit services/ideation services/coder services/executor services/writer services/reviewer gateway templates bench cmd/nullius
 BIN     := bin
 GO      := go
 
@@ -52,6 +52,9 @@ format-check:
 	@out=$$(gofmt -l $(MODULES)); test -z "$$out" || { echo "not gofmt-ed (make fix mends it):"; echo "$$out"; exit 1; }
 
 check: setup format-check generated-check lint test ## all that CI runs
+
+bench: setup ## measure one idea's own cost with a scripted model
+	@cd bench && GOWORK=off $(GO) run .
 
 soak: setup ## the long forms of the tests: many seeds, fuzzing
 	@NULLIUS_SOAK=1 scripts/each.sh "$(MODULES)" $(GO) test -race -shuffle=on -timeout 60m ./...
