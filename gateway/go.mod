@@ -11,6 +11,7 @@ require (
 	google.golang.org/protobuf v1.36.12
 	nullius.dev/kit v0.0.0-00010101000000-000000000000
 	nullius.dev/proto v0.0.0-00010101000000-000000000000
+	pgregory.net/rapid v1.3.0
 )
 
 require (
