@@ -22,12 +22,13 @@ var (
 	listPattern    = regexp.MustCompile(`\b([A-Za-z_][A-Za-z0-9_]*)\s*=\s*[\[(]\s*(` + numberWord + `(?:\s*,\s*` + numberWord + `)+)\s*,?\s*[\])]`)
 	dictPattern    = regexp.MustCompile(`["']([A-Za-z_][A-Za-z0-9_.-]*)["']\s*:\s*(` + numberWord + `)\s*[,}\n#]`)
 	defaultPattern = regexp.MustCompile(`add_argument\(\s*["']--?([A-Za-z][A-Za-z0-9_-]*)["'][^)]*?default\s*=\s*(` + numberWord + `)`)
+	tuplePattern   = regexp.MustCompile(`(?m)^([ \t]*)([A-Za-z_]\w*(?:[ \t]*,[ \t]*[A-Za-z_]\w*)+)[ \t]*=[ \t]*([^=\n][^\n]*)$`)
 	commentPattern = regexp.MustCompile(`(?m)#.*$`)
 )
 
 // ReadSettings finds the numbers that Python code sets, by name. A second value under one name gets ":2".
 func ReadSettings(code string) []Setting {
-	code = commentPattern.ReplaceAllString(code, "")
+	code = tuplePattern.ReplaceAllStringFunc(commentPattern.ReplaceAllString(code, ""), untuple)
 	if len(code) > 1<<20 {
 		code = code[:1<<20]
 	}
@@ -63,6 +64,22 @@ func ReadSettings(code string) []Setting {
 		}
 	}
 	return out
+}
+
+// untuple writes "a, b = 1, 2" as one assignment a line. Read as it stands, the last name would get the first value; what cannot be taken apart is left out.
+func untuple(line string) string {
+	m := tuplePattern.FindStringSubmatch(line)
+	names, values := strings.Split(m[2], ","), strings.Split(strings.Trim(m[3], "() \t"), ",")
+	if len(names) != len(values) {
+		return ""
+	}
+	var b strings.Builder
+	for i, v := range values {
+		if _, ok := pythonNumber(strings.TrimSpace(v)); ok {
+			b.WriteString(m[1] + strings.TrimSpace(names[i]) + " = " + strings.TrimSpace(v) + "\n")
+		}
+	}
+	return b.String()
 }
 
 func pythonNumber(s string) (float64, bool) {
