@@ -7,7 +7,7 @@ MODULES := proto kit services/ideation services/coder services/executor services
 BIN     := bin
 GO      := go
 
-.PHONY: help setup build demo run test lint proto check soak bench fix format-check generated-check tidy-check
+.PHONY: help setup build demo run test lint proto check soak bench recordings fix format-check generated-check tidy-check
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ bench: setup ## measure one idea's own cost with a scripted model
 soak: setup ## the long forms of the tests: many seeds, fuzzing
 	@NULLIUS_SOAK=1 scripts/each.sh "$(MODULES)" $(GO) test -race -shuffle=on -timeout 60m ./...
 	@scripts/fuzz.sh 60s
+
+recordings: setup ## replay the shipped recordings and bring their digests up to date
+	@cd cmd/nullius && NULLIUS_RECORDINGS=write GOWORK=off $(GO) test -count=1 -run TestDemo .
 
 fix: ## mend what check finds mechanically
 	@gofmt -w $(MODULES)
