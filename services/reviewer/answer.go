@@ -154,6 +154,7 @@ func (p *paper) verify(text *quote.Text, in []comment) (out []*reviewerv1.Review
 		}
 		gone := clip(c.Absent, 200)
 		if gone != "" && !text.Mentions(gone) {
+			gone = strings.TrimSuffix(strings.TrimPrefix(gone, "searched for "), ", not found") // some models write the whole form
 			rc.Absent = "searched for " + gone + ", not found"
 		}
 		if len(rc.Quotes) == 0 && rc.Absent == "" && !rc.Strength {

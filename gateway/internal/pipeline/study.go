@@ -163,6 +163,9 @@ func (s *StudyState) summary() string {
 		count[m.Ended.GetState()]++
 	}
 	text := fmt.Sprintf("%d ideas", len(s.Members))
+	if len(s.Members) == 1 {
+		text = "1 idea"
+	}
 	for _, st := range []gatewayv1.IdeaState_Value{gatewayv1.IdeaState_SUCCEEDED, gatewayv1.IdeaState_REJECTED, gatewayv1.IdeaState_FAILED, gatewayv1.IdeaState_CANCELLED} {
 		if count[st] > 0 {
 			text += fmt.Sprintf(", %d %s", count[st], st)
