@@ -152,9 +152,8 @@ func (p *paper) verify(text *quote.Text, in []comment) (out []*reviewerv1.Review
 			section, page := p.doc.Place(span.Start)
 			rc.Quotes = append(rc.Quotes, &reviewerv1.Quote{Text: p.doc.Text[span.Start:span.End], Place: section, Offset: int64(span.Start), Page: int32(page)})
 		}
-		gone := clip(c.Absent, 200)
+		gone := strings.TrimSuffix(strings.TrimPrefix(clip(c.Absent, 200), "searched for "), ", not found") // some models write the whole form
 		if gone != "" && !text.Mentions(gone) {
-			gone = strings.TrimSuffix(strings.TrimPrefix(gone, "searched for "), ", not found") // some models write the whole form
 			rc.Absent = "searched for " + gone + ", not found"
 		}
 		if len(rc.Quotes) == 0 && rc.Absent == "" && !rc.Strength {
