@@ -51,12 +51,13 @@ type workers struct {
 	executorv1.UnimplementedExecutorServiceServer
 	writerv1.UnimplementedWriterServiceServer
 	reviewerv1.UnimplementedReviewerServiceServer
-	tree string
-	mu   sync.Mutex
-	seen []string // steps asked for
-	hook func(ctx context.Context, step string) error
-	jobs map[string]*executorv1.Job
-	fail func(job string) bool
+	tree    string
+	mu      sync.Mutex
+	seen    []string // steps asked for
+	hook    func(ctx context.Context, step string) error
+	jobs    map[string]*executorv1.Job
+	fail    func(job string) bool
+	cancels []*executorv1.CancelRequest
 }
 
 func (w *workers) enter(ctx context.Context, step string) error {
@@ -145,7 +146,10 @@ func (w *workers) Submit(_ context.Context, r *executorv1.SubmitRequest) (*execu
 	return &executorv1.SubmitResponse{}, nil
 }
 
-func (w *workers) Cancel(context.Context, *executorv1.CancelRequest) (*executorv1.CancelResponse, error) {
+func (w *workers) Cancel(_ context.Context, r *executorv1.CancelRequest) (*executorv1.CancelResponse, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cancels = append(w.cancels, r)
 	return &executorv1.CancelResponse{}, nil
 }
 
@@ -535,4 +539,31 @@ func TestAnEqualBaselineIsMeasuredOnce(t *testing.T) {
 			t.Errorf("%s measured its baseline %d times, want %d", name, n, want)
 		}
 	}
+}
+
+func TestAForcedCancelReachesTheJob(t *testing.T) {
+	w := newWorld(t)
+	reached := make(chan struct{}, 10)
+	w.w.hook = func(ctx context.Context, step string) error {
+		if !strings.HasSuffix(step, "run-1/execute-1") {
+			return nil
+		}
+		reached <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	name := w.study(&gatewayv1.StudySettings{Ideas: 1, Until: "experiments"})
+	<-reached
+	if _, err := w.api.CancelIdea(t.Context(), &gatewayv1.CancelIdeaRequest{Name: name + "/ideas/idea-1", Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.ideaUntil(name+"/ideas/idea-1", gatewayv1.IdeaState_CANCELLED)
+	kittest.Eventually(t, 10*time.Second, func() error {
+		w.w.mu.Lock()
+		defer w.w.mu.Unlock()
+		if len(w.w.cancels) != 1 || !w.w.cancels[0].GetForce() {
+			return fmt.Errorf("the executor was asked %v", w.w.cancels)
+		}
+		return nil
+	})
 }

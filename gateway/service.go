@@ -19,7 +19,6 @@ import (
 	"nullius.dev/gateway/internal/journal"
 	"nullius.dev/gateway/internal/pipeline"
 	"nullius.dev/kit/fault"
-	"nullius.dev/kit/store"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
 	"nullius.dev/proto/subject"
 )
@@ -285,6 +284,3 @@ func once[R proto.Message](ctx context.Context, s *Service, requestID string, re
 	}
 	return out, nil
 }
-
-// Blobs gives the store, for the pages.
-func (s *Service) Blobs() store.Blobs { return s.d.Blobs }

@@ -147,7 +147,7 @@ func (s *steps) job(ctx context.Context, k journal.Key, step string, job *execut
 	if _, err := s.workers.executor.Submit(ctx, &executorv1.SubmitRequest{Job: job}); err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { s.cancelJob(ctx, job.GetJobId()) })
+	stop := context.AfterFunc(ctx, func() { s.cancelJob(ctx, k, job.GetJobId()) })
 	defer stop()
 	stream, err := s.workers.executor.Watch(ctx, &executorv1.WatchRequest{JobId: job.GetJobId()})
 	if err != nil {
@@ -184,13 +184,15 @@ func jobPhase(r *executorv1.JobRecord) string {
 }
 
 // cancelJob ends a job whose step was cancelled by a person or lost to another owner's claim; an orderly stop leaves it to run on.
-func (s *steps) cancelJob(ctx context.Context, id string) {
+func (s *steps) cancelJob(ctx context.Context, k journal.Key, id string) {
 	if !errors.Is(context.Cause(ctx), errCancelled) {
 		return
 	}
 	cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if _, err := s.workers.executor.Cancel(cctx, &executorv1.CancelRequest{JobId: id}); err != nil {
+	force := false
+	s.journal.View(k, func(m *journal.Machine) { force = m.Core().Cancel.GetForce() })
+	if _, err := s.workers.executor.Cancel(cctx, &executorv1.CancelRequest{JobId: id, Force: force}); err != nil {
 		s.log.WarnContext(cctx, "cancel a job", "job_id", id, "error", err)
 	}
 }
