@@ -39,6 +39,7 @@ func Attach(ctx context.Context, h *app.Host, n *rpc.Network, cfg Config, s Shar
 		return nil, err
 	}
 	h.OnStop("gateway clients", time.Second, func(context.Context) error { return svc.workers.close() })
+	h.Go("gateway life", time.Second, func(ctx context.Context) error { return svc.life.beat(ctx, h.Log()) })
 	h.Go("gateway journal", time.Second, svc.journal.Run)
 	h.Go("gateway traces", time.Second, svc.traces.run)
 	if err := svc.journal.Sync(ctx); err != nil {

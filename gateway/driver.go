@@ -42,6 +42,7 @@ type driver struct {
 	steps   *steps
 	budgets Budgets
 	ledger  Ledger
+	before  former // the process that drove these machines before
 	max     int
 
 	mu    sync.Mutex
@@ -278,24 +279,28 @@ func (d *driver) claim(ctx context.Context, k journal.Key) (int64, error) {
 		return 0, err
 	}
 	for range 10 {
-		var epoch, last int64
+		var last int64
+		c := &gatewayv1.Claimed{Owner: d.owner}
 		d.journal.View(k, func(m *journal.Machine) {
 			if m.Damaged == nil && d.canRun(m) {
-				epoch, last = m.Core().Epoch+1, m.Core().N
+				core := m.Core()
+				c.Epoch, last = core.Epoch+1, core.N
+				if s := core.Steps[core.Open]; s != nil {
+					d.before.tell(c, core.Owner, s.StartedAt)
+				}
 			}
 		})
-		if epoch == 0 {
+		if c.GetEpoch() == 0 {
 			return 0, nil
 		}
-		progress, err := progressOf(ctx, d.ledger, k)
-		if err != nil {
+		var err error
+		if c.Progress, err = progressOf(ctx, d.ledger, k); err != nil {
 			return 0, err
 		}
-		err = d.append(ctx, k, last, &gatewayv1.JournalEvent{Id: fmt.Sprintf("claim/%d", epoch), Event: &gatewayv1.JournalEvent_Claimed{
-			Claimed: &gatewayv1.Claimed{Epoch: epoch, Owner: d.owner, Progress: progress}}})
+		err = d.append(ctx, k, last, &gatewayv1.JournalEvent{Id: fmt.Sprintf("claim/%d", c.GetEpoch()), Event: &gatewayv1.JournalEvent_Claimed{Claimed: c}})
 		if err == nil {
 			d.takeOver(ctx, k)
-			return epoch, nil
+			return c.GetEpoch(), nil
 		}
 		if !errors.Is(err, fault.Conflict) {
 			return 0, err

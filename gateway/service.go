@@ -32,6 +32,7 @@ type Service struct {
 	driver    *driver
 	workers   *workers
 	live      *live
+	life      *life
 	templates *templates
 	requests  jetstream.KeyValue // request ids of mutating calls
 	traces    *traces
@@ -70,10 +71,15 @@ func New(ctx context.Context, cfg Config, d Deps) (*Service, error) {
 	}
 	lv := newLive(d.Bus.NC)
 	host, _ := os.Hostname() // only a name for people
+	owner := fmt.Sprintf("%s/%d/%s", host, os.Getpid(), token(4))
+	alive, err := openLife(cfg.DataDir, owner)
+	if err != nil {
+		d.Log.WarnContext(ctx, "it will not be known how this process dies", "error", err)
+	}
 	s := &Service{
-		cfg: cfg, d: d, log: d.Log, journal: j, workers: w, live: lv, templates: tpl, requests: requests, traces: tr, started: time.Now(), address: cfg.Listen,
+		cfg: cfg, d: d, log: d.Log, journal: j, workers: w, live: lv, life: alive, templates: tpl, requests: requests, traces: tr, started: time.Now(), address: cfg.Listen,
 		driver: &driver{
-			owner: fmt.Sprintf("%s/%d/%s", host, os.Getpid(), token(4)), log: d.Log, bus: d.Bus, journal: j, events: events, budgets: d.Budgets, ledger: d.Ledger,
+			owner: owner, before: alive.before, log: d.Log, bus: d.Bus, journal: j, events: events, budgets: d.Budgets, ledger: d.Ledger,
 			max: cfg.MaxIdeas, owned: map[journal.Key]bool{},
 			steps: &steps{log: d.Log, tracer: d.Tracer.Tracer("nullius.dev/gateway"), workers: w, blobs: d.Blobs, journal: j, live: lv},
 		},

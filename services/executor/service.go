@@ -38,7 +38,7 @@ type Config struct {
 	// undelivered acknowledgements of a former process can be dropped at once.
 	SoleOwner bool `yaml:"sole_owner"`
 	// Poison is the number of attempts lost while the job's program ran after
-	// which the job is dead; 0: 2, or 10 for a sole owner, who is restarted by
+	// which the job is dead; 0: 2, or 50 for a sole owner, who is restarted by
 	// people more often than killed by a job.
 	Poison       int           `yaml:"poison"`
 	Python       string        `yaml:"python"` // interpreter to try first
@@ -142,7 +142,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if cfg.Poison <= 0 {
 		cfg.Poison = 2
 		if cfg.SoleOwner {
-			cfg.Poison = 10
+			cfg.Poison = cfg.maxLosses()
 		}
 	}
 	if d.GPUs == nil {

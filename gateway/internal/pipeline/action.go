@@ -55,9 +55,9 @@ func (c *Core) blocked() Action {
 		return Stop{}
 	case c.Cancel != nil:
 		return nil // the machine's own Decide ends it
-	case c.Wait == nil && c.Crashes >= maxCrashes:
+	case c.Wait == nil && (c.Crashes >= maxCrashes || c.Deaths >= maxDeaths):
 		return waiting(gatewayv1.WaitReason_QUARANTINE, "", fmt.Sprintf(
-			"the process died %d times in step %s without getting further; a person should look, then approve", c.Crashes, c.Open), nil)
+			"the process died %d times in step %s without getting further; a person should look, then approve", c.Deaths, c.Open), nil)
 	case c.Wait == nil:
 		return nil
 	}

@@ -42,8 +42,14 @@ const (
 	ReasonStopped         = "STOPPED" // of a step: its process stopped in order
 )
 
-// maxCrashes without progress on one step lead to quarantine.
-const maxCrashes = 5
+// Deaths of the process without progress on one step lead to quarantine. A kill from outside, which may hit the same long step many times, looks
+// like a step that kills its process but for two things: the runtime's crash report, and that a step which was given time enough gets further. So
+// deaths that show either count as crashes; the others only mean that somebody stops and starts the process often.
+const (
+	maxCrashes = 5
+	maxDeaths  = 50
+	fairChance = 30 * time.Second // in which a step records something new, if its work can be done at all
+)
 
 // Step is what the journal tells of one step.
 type Step struct {
@@ -78,7 +84,9 @@ type Core struct {
 	WaitSince time.Time
 	Cancel    *gatewayv1.CancelRequested
 	Ended     *gatewayv1.Ended
-	Crashes   int
+	Crashes   int  // deaths in the open step, in a row and without progress, that were its own doing
+	Deaths    int  // all of them
+	began     bool // the owner has started the open step itself
 	progress  int64
 	Tries     map[string]int // by stage; absent: 1
 	RaisedPD  int64          // sum of budget raises
@@ -147,15 +155,25 @@ func (c *Core) claimed(e *gatewayv1.Claimed) error {
 	if e.GetEpoch() <= c.Epoch {
 		return &Illegal{c.N, "the epoch does not rise"}
 	}
-	if c.Open != "" && !isJob(c.Open) { // of jobs the executor counts lost attempts itself
-		if e.GetProgress() > c.progress {
-			c.Crashes = 0
-		}
-		c.Crashes++
+	if e.GetProgress() > c.progress {
+		c.forgive()
 	}
-	c.Epoch, c.Owner, c.progress = e.GetEpoch(), e.GetOwner(), e.GetProgress()
+	if c.died(e) {
+		c.Deaths++
+		if e.GetCrashed() || e.GetLived().AsDuration() >= fairChance {
+			c.Crashes++
+		}
+	}
+	c.Epoch, c.Owner, c.progress, c.began = e.GetEpoch(), e.GetOwner(), e.GetProgress(), false
 	return nil
 }
+
+// died tells whether a claim shows that the owner before died in a step. Of jobs the executor counts lost attempts itself.
+func (c *Core) died(e *gatewayv1.Claimed) bool {
+	return c.Open != "" && !isJob(c.Open) && e.GetOwner() != c.Owner && (c.began || e.GetCrashed())
+}
+
+func (c *Core) forgive() { c.Crashes, c.Deaths = 0, 0 }
 
 func (c *Core) started(e *gatewayv1.StepStarted, at time.Time) error {
 	s := c.Steps[e.GetStep()]
@@ -175,7 +193,7 @@ func (c *Core) started(e *gatewayv1.StepStarted, at time.Time) error {
 		return &Illegal{c.N, "step " + s.Name + " starts again with another input"}
 	}
 	s.Attempt, s.StartedAt, s.Failed, s.N = e.GetAttempt(), at, nil, c.N
-	c.Open, c.Wait = s.Name, nil
+	c.Open, c.Wait, c.began = s.Name, nil, true
 	return nil
 }
 
@@ -185,7 +203,8 @@ func (c *Core) ended(e *gatewayv1.StepEnded, at time.Time) error {
 		return &Illegal{c.N, "step " + e.GetStep() + " ended without having started"}
 	}
 	s.Ended, s.EndedAt, s.Failures, s.N = e, at, nil, c.N
-	c.Open, c.Crashes, c.Wait = "", 0, nil
+	c.Open, c.Wait = "", nil
+	c.forgive()
 	return nil
 }
 
@@ -198,7 +217,8 @@ func (c *Core) failed(e *gatewayv1.StepFailed, at time.Time) error {
 	if e.GetReason() != ReasonStopped {
 		s.Failures = append(s.Failures, e.GetCode())
 	}
-	c.Open, c.Crashes = "", 0
+	c.Open = ""
+	c.forgive()
 	return nil
 }
 
@@ -207,7 +227,8 @@ func (c *Core) failed(e *gatewayv1.StepFailed, at time.Time) error {
 func (c *Core) resume() {
 	byProbe := c.Wait.GetReason() == gatewayv1.WaitReason_PROVIDER || c.Wait.GetReason() == gatewayv1.WaitReason_SERVICE ||
 		c.Wait.GetReason() == gatewayv1.WaitReason_STORAGE
-	c.Wait, c.Crashes = nil, 0
+	c.Wait = nil
+	c.forgive()
 	for _, s := range c.Steps {
 		if s.Ended == nil && s.Failed != nil {
 			if !byProbe {
@@ -277,7 +298,8 @@ func (c *Core) retry(from string) {
 			c.Tries[stage] = c.try(stage) + 1
 		}
 	}
-	c.Open, c.Wait, c.Cancel, c.Ended, c.Crashes = "", nil, nil, nil, 0
+	c.Open, c.Wait, c.Cancel, c.Ended = "", nil, nil, nil
+	c.forgive()
 }
 
 // Usage sums what the steps' outcomes say they used, dropped ones too: the money is spent.

@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,7 +112,6 @@ func TestAnyInterleavingEndsOrWaitsForAPerson(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pick := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "pick") }
 		m := newMachine(t, &gatewayv1.StudySettings{Improvement: pick(2) == 0, Gates: []string{pipeline.Stages[pick(6)]}})
-		epoch := int64(1)
 		for range 600 {
 			a := m.s.Decide()
 			if s, ok := a.(pipeline.Sleep); ok {
@@ -127,8 +127,7 @@ func TestAnyInterleavingEndsOrWaitsForAPerson(t *testing.T) {
 					f := failures[pick(len(failures))]
 					m.apply(t, failed(a, f.code, f.reason))
 				case 1: // the process dies; the next owner repeats the step
-					epoch++
-					m.apply(t, claimed(epoch))
+					m.apply(t, death(m, m.s.N*int64(pick(2)), time.Duration(pick(2))*time.Hour, pick(3) == 0))
 				case 2:
 					if pick(10) == 0 {
 						m.apply(t, &gatewayv1.JournalEvent{Event: &gatewayv1.JournalEvent_CancelRequested{CancelRequested: &gatewayv1.CancelRequested{}}})
@@ -198,16 +197,76 @@ func TestAGapInTheJournalIsRefused(t *testing.T) {
 	}
 }
 
-func TestFiveCrashesWithoutProgressQuarantine(t *testing.T) {
+// death is a claim after the owner before died in the open step.
+func death(m *machine, progress int64, lived time.Duration, crashed bool) *gatewayv1.JournalEvent {
+	return &gatewayv1.JournalEvent{Event: &gatewayv1.JournalEvent_Claimed{Claimed: &gatewayv1.Claimed{
+		Epoch: m.s.Epoch + 1, Owner: fmt.Sprint("owner ", m.s.Epoch+1), Progress: progress, Lived: durationpb.New(lived), Crashed: crashed}}}
+}
+
+func TestDeathsInAStep(t *testing.T) {
+	type life struct {
+		starts   bool // the step was started in it
+		progress int64
+		lived    time.Duration
+		crashed  bool
+	}
+	many := func(n int, l life) []life { return slices.Repeat([]life{l}, n) }
+	killed := life{starts: true, lived: 2 * time.Second}
+	crashed := life{starts: true, lived: time.Second, crashed: true}
+	stuck := life{starts: true, lived: time.Minute}
+	for name, c := range map[string]struct {
+		lives      []life
+		quarantine bool
+	}{
+		"twenty kills in one long step":                     {many(20, killed), false},
+		"four crashes":                                      {many(4, crashed), false},
+		"five crashes":                                      {many(5, crashed), true},
+		"five crashes with kills between":                   {slices.Concat(many(3, crashed), many(10, killed), many(2, crashed)), true},
+		"five deaths though there was time enough":          {many(5, stuck), true},
+		"five deaths with something new before the last":    {append(many(4, stuck), life{starts: true, progress: 1, lived: time.Minute}), false},
+		"five crashes before the step was started again":    {append(many(1, crashed), many(4, life{crashed: true})...), true},
+		"kills before the step was started again":           {many(60, life{}), false},
+		"kills without end":                                 {many(50, killed), true},
+		"deaths of which nothing is known, as in old times": {many(20, life{starts: true}), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t, &gatewayv1.StudySettings{})
+			m.start(t, m.s.Decide().(pipeline.Run))
+			for i, l := range c.lives {
+				m.apply(t, death(m, 1+l.progress, l.lived, l.crashed))
+				if l.starts && i < len(c.lives)-1 {
+					r, ok := m.s.Decide().(pipeline.Run)
+					if !ok {
+						t.Fatalf("after %d deaths: %#v", i+1, m.s.Decide())
+					}
+					m.start(t, r)
+				}
+			}
+			a, _ := m.s.Decide().(pipeline.Append)
+			if got := a.Event.GetWaiting().GetReason() == gatewayv1.WaitReason_QUARANTINE; got != c.quarantine {
+				t.Fatalf("quarantine %t, want %t", got, c.quarantine)
+			}
+			if !c.quarantine {
+				return
+			}
+			m.apply(t, a.Event)
+			m.apply(t, &gatewayv1.JournalEvent{Event: &gatewayv1.JournalEvent_Approved{Approved: &gatewayv1.Approved{}}})
+			if _, ok := m.s.Decide().(pipeline.Run); !ok {
+				t.Errorf("approved, and yet %#v", m.s.Decide())
+			}
+		})
+	}
+}
+
+func TestAnOwnerThatClaimsAgainHasNotDied(t *testing.T) {
 	m := newMachine(t, &gatewayv1.StudySettings{})
 	m.start(t, m.s.Decide().(pipeline.Run))
-	for i := range 6 {
-		e := claimed(int64(i) + 2)
-		e.GetClaimed().Progress = 1 // nothing new
+	for range 10 {
+		e := death(m, 1, time.Hour, true)
+		e.GetClaimed().Owner = m.s.Owner
 		m.apply(t, e)
 	}
-	a, ok := m.s.Decide().(pipeline.Append)
-	if !ok || a.Event.GetWaiting().GetReason() != gatewayv1.WaitReason_QUARANTINE {
+	if _, ok := m.s.Decide().(pipeline.Run); !ok {
 		t.Errorf("got %#v", m.s.Decide())
 	}
 }

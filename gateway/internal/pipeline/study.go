@@ -82,7 +82,8 @@ func (s *StudyState) Apply(e *gatewayv1.JournalEvent) error {
 	case *gatewayv1.JournalEvent_Approved:
 		s.resume()
 	case *gatewayv1.JournalEvent_RetryRequested:
-		s.Open, s.Wait, s.Cancel, s.Ended, s.Crashes = "", nil, nil, nil, 0
+		s.Open, s.Wait, s.Cancel, s.Ended = "", nil, nil, nil
+		s.forgive()
 		for _, st := range s.Steps {
 			if st.Failed != nil || (st.Ended != nil && StageOf(st.Name) == Baseline && !jobGood(st.Ended.GetJob())) {
 				st.Dropped = true

@@ -9,6 +9,7 @@ package gatewayv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	v13 "nullius.dev/proto/gen/nullius/coder/v1"
 	v11 "nullius.dev/proto/gen/nullius/executor/v1"
@@ -1311,6 +1312,8 @@ type Claimed struct {
 	Epoch         int64                  `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Owner         string                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
 	Progress      int64                  `protobuf:"varint,3,opt,name=progress,proto3" json:"progress,omitempty"` // paid answers and jobs of the machine so far: a crash that brought none counts towards QUARANTINE
+	Lived         *durationpb.Duration   `protobuf:"bytes,4,opt,name=lived,proto3" json:"lived,omitempty"`        // how long the owner before lived after it had started the open step; absent when nothing tells
+	Crashed       bool                   `protobuf:"varint,5,opt,name=crashed,proto3" json:"crashed,omitempty"`   // the owner before left a crash report: nobody killed it, it died by what it did
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1364,6 +1367,20 @@ func (x *Claimed) GetProgress() int64 {
 		return x.Progress
 	}
 	return 0
+}
+
+func (x *Claimed) GetLived() *durationpb.Duration {
+	if x != nil {
+		return x.Lived
+	}
+	return nil
+}
+
+func (x *Claimed) GetCrashed() bool {
+	if x != nil {
+		return x.Crashed
+	}
+	return false
 }
 
 type StepStarted struct {
@@ -2522,7 +2539,7 @@ var File_nullius_gateway_v1_journal_proto protoreflect.FileDescriptor
 
 const file_nullius_gateway_v1_journal_proto_rawDesc = "" +
 	"\n" +
-	" nullius/gateway/v1/journal.proto\x12\x12nullius.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cnullius/coder/v1/coder.proto\x1a\"nullius/executor/v1/executor.proto\x1a\"nullius/ideation/v1/ideation.proto\x1a\x1enullius/record/v1/record.proto\x1a\"nullius/reviewer/v1/reviewer.proto\x1a\x1enullius/writer/v1/writer.proto\"\xac\a\n" +
+	" nullius/gateway/v1/journal.proto\x12\x12nullius.gateway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cnullius/coder/v1/coder.proto\x1a\"nullius/executor/v1/executor.proto\x1a\"nullius/ideation/v1/ideation.proto\x1a\x1enullius/record/v1/record.proto\x1a\"nullius/reviewer/v1/reviewer.proto\x1a\x1enullius/writer/v1/writer.proto\"\xac\a\n" +
 	"\rStudySettings\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1f\n" +
 	"\vcoder_model\x18\x02 \x01(\tR\n" +
@@ -2638,11 +2655,13 @@ const file_nullius_gateway_v1_journal_proto_rawDesc = "" +
 	"\vUNSPECIFIED\x10\x00\x12\r\n" +
 	"\tGENERATED\x10\x01\x12\b\n" +
 	"\x04FILE\x10\x02\x12\r\n" +
-	"\tSUBMITTED\x10\x03\"Q\n" +
+	"\tSUBMITTED\x10\x03\"\x9c\x01\n" +
 	"\aClaimed\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x1a\n" +
-	"\bprogress\x18\x03 \x01(\x03R\bprogress\"^\n" +
+	"\bprogress\x18\x03 \x01(\x03R\bprogress\x12/\n" +
+	"\x05lived\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x05lived\x12\x18\n" +
+	"\acrashed\x18\x05 \x01(\bR\acrashed\"^\n" +
 	"\vStepStarted\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12!\n" +
@@ -2793,14 +2812,15 @@ var file_nullius_gateway_v1_journal_proto_goTypes = []any{
 	(*v1.Idea)(nil),                 // 32: nullius.record.v1.Idea
 	(*v1.Measurement)(nil),          // 33: nullius.record.v1.Measurement
 	(*v1.Run)(nil),                  // 34: nullius.record.v1.Run
-	(*v11.JobResult)(nil),           // 35: nullius.executor.v1.JobResult
-	(*v12.GenerateIdeaResult)(nil),  // 36: nullius.ideation.v1.GenerateIdeaResult
-	(*v12.AssessNoveltyResult)(nil), // 37: nullius.ideation.v1.AssessNoveltyResult
-	(*v13.Edited)(nil),              // 38: nullius.coder.v1.Edited
-	(*v14.Paper)(nil),               // 39: nullius.writer.v1.Paper
-	(v15.Review_Outcome)(0),         // 40: nullius.reviewer.v1.Review.Outcome
-	(v15.Decision_Value)(0),         // 41: nullius.reviewer.v1.Decision.Value
-	(*v1.Usage)(nil),                // 42: nullius.record.v1.Usage
+	(*durationpb.Duration)(nil),     // 35: google.protobuf.Duration
+	(*v11.JobResult)(nil),           // 36: nullius.executor.v1.JobResult
+	(*v12.GenerateIdeaResult)(nil),  // 37: nullius.ideation.v1.GenerateIdeaResult
+	(*v12.AssessNoveltyResult)(nil), // 38: nullius.ideation.v1.AssessNoveltyResult
+	(*v13.Edited)(nil),              // 39: nullius.coder.v1.Edited
+	(*v14.Paper)(nil),               // 40: nullius.writer.v1.Paper
+	(v15.Review_Outcome)(0),         // 41: nullius.reviewer.v1.Review.Outcome
+	(v15.Decision_Value)(0),         // 42: nullius.reviewer.v1.Decision.Value
+	(*v1.Usage)(nil),                // 43: nullius.record.v1.Usage
 }
 var file_nullius_gateway_v1_journal_proto_depIdxs = []int32{
 	30, // 0: nullius.gateway.v1.JournalEvent.time:type_name -> google.protobuf.Timestamp
@@ -2837,27 +2857,28 @@ var file_nullius_gateway_v1_journal_proto_depIdxs = []int32{
 	5,  // 31: nullius.gateway.v1.IdeaAccepted.template:type_name -> nullius.gateway.v1.TemplateRef
 	34, // 32: nullius.gateway.v1.IdeaAccepted.baseline:type_name -> nullius.record.v1.Run
 	0,  // 33: nullius.gateway.v1.Origin.kind:type_name -> nullius.gateway.v1.Origin.Kind
-	35, // 34: nullius.gateway.v1.StepEnded.job:type_name -> nullius.executor.v1.JobResult
-	36, // 35: nullius.gateway.v1.StepEnded.idea:type_name -> nullius.ideation.v1.GenerateIdeaResult
-	37, // 36: nullius.gateway.v1.StepEnded.novelty:type_name -> nullius.ideation.v1.AssessNoveltyResult
-	38, // 37: nullius.gateway.v1.StepEnded.edited:type_name -> nullius.coder.v1.Edited
-	39, // 38: nullius.gateway.v1.StepEnded.paper:type_name -> nullius.writer.v1.Paper
-	13, // 39: nullius.gateway.v1.StepEnded.review:type_name -> nullius.gateway.v1.ReviewOutcome
-	40, // 40: nullius.gateway.v1.ReviewOutcome.outcome:type_name -> nullius.reviewer.v1.Review.Outcome
-	41, // 41: nullius.gateway.v1.ReviewOutcome.decision:type_name -> nullius.reviewer.v1.Decision.Value
-	42, // 42: nullius.gateway.v1.ReviewOutcome.usage:type_name -> nullius.record.v1.Usage
-	30, // 43: nullius.gateway.v1.StepFailed.retry_at:type_name -> google.protobuf.Timestamp
-	32, // 44: nullius.gateway.v1.IdeaAdded.record:type_name -> nullius.record.v1.Idea
-	1,  // 45: nullius.gateway.v1.IdeaEnded.state:type_name -> nullius.gateway.v1.IdeaState.Value
-	2,  // 46: nullius.gateway.v1.Waiting.reason:type_name -> nullius.gateway.v1.WaitReason.Value
-	30, // 47: nullius.gateway.v1.Waiting.retry_at:type_name -> google.protobuf.Timestamp
-	32, // 48: nullius.gateway.v1.Approved.idea:type_name -> nullius.record.v1.Idea
-	1,  // 49: nullius.gateway.v1.Ended.state:type_name -> nullius.gateway.v1.IdeaState.Value
-	50, // [50:50] is the sub-list for method output_type
-	50, // [50:50] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	35, // 34: nullius.gateway.v1.Claimed.lived:type_name -> google.protobuf.Duration
+	36, // 35: nullius.gateway.v1.StepEnded.job:type_name -> nullius.executor.v1.JobResult
+	37, // 36: nullius.gateway.v1.StepEnded.idea:type_name -> nullius.ideation.v1.GenerateIdeaResult
+	38, // 37: nullius.gateway.v1.StepEnded.novelty:type_name -> nullius.ideation.v1.AssessNoveltyResult
+	39, // 38: nullius.gateway.v1.StepEnded.edited:type_name -> nullius.coder.v1.Edited
+	40, // 39: nullius.gateway.v1.StepEnded.paper:type_name -> nullius.writer.v1.Paper
+	13, // 40: nullius.gateway.v1.StepEnded.review:type_name -> nullius.gateway.v1.ReviewOutcome
+	41, // 41: nullius.gateway.v1.ReviewOutcome.outcome:type_name -> nullius.reviewer.v1.Review.Outcome
+	42, // 42: nullius.gateway.v1.ReviewOutcome.decision:type_name -> nullius.reviewer.v1.Decision.Value
+	43, // 43: nullius.gateway.v1.ReviewOutcome.usage:type_name -> nullius.record.v1.Usage
+	30, // 44: nullius.gateway.v1.StepFailed.retry_at:type_name -> google.protobuf.Timestamp
+	32, // 45: nullius.gateway.v1.IdeaAdded.record:type_name -> nullius.record.v1.Idea
+	1,  // 46: nullius.gateway.v1.IdeaEnded.state:type_name -> nullius.gateway.v1.IdeaState.Value
+	2,  // 47: nullius.gateway.v1.Waiting.reason:type_name -> nullius.gateway.v1.WaitReason.Value
+	30, // 48: nullius.gateway.v1.Waiting.retry_at:type_name -> google.protobuf.Timestamp
+	32, // 49: nullius.gateway.v1.Approved.idea:type_name -> nullius.record.v1.Idea
+	1,  // 50: nullius.gateway.v1.Ended.state:type_name -> nullius.gateway.v1.IdeaState.Value
+	51, // [51:51] is the sub-list for method output_type
+	51, // [51:51] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_nullius_gateway_v1_journal_proto_init() }
