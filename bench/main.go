@@ -1,7 +1,8 @@
-// Command bench measures what Nullius itself costs: wall time, CPU and memory of the serving process for one idea on bandit_lite, with a model that answers
-// at once and with one that takes a second. Run it in the repository as
+// Command bench measures what Nullius itself costs, with a model that is played by a program on this machine: it answers at once, or after the same time
+// each time. docs/benchmarks.md holds the figures, their aims and what each word means. Run it in the repository as
 //
-//	go run ./bench [-nullius bin/nullius] [-latency 0s,1s]
+//	go run ./bench [-nullius bin/nullius] [-latency 0s,1s] [-runs 3]
+//	go run ./bench -ideas 10,100 [-latency 200ms]
 package main
 
 import (
@@ -10,135 +11,70 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
-
-	"nullius.dev/bench/foreign"
 )
 
+// options of a measurement.
+type options struct {
+	binary  string
+	keep    string // folder that keeps the data of each study; empty: none is kept
+	runs    int
+	calls   bool // list each call
+	maxRuns int  // experiments of an idea
+}
+
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	binary := flag.String("nullius", "bin/nullius", "binary to measure; make build makes it")
+	var o options
+	flag.StringVar(&o.binary, "nullius", "bin/nullius", "binary to measure; make build makes it")
+	flag.IntVar(&o.runs, "runs", 1, "how often each study is run; the least of each figure is shown, since what shares the machine only adds")
+	flag.StringVar(&o.keep, "keep", "", "folder that keeps the data of each study; empty: none")
+	flag.BoolVar(&o.calls, "calls", false, "list each call of the model")
+	flag.IntVar(&o.maxRuns, "max-runs", 0, "experiments of an idea in flight (default as in a study)")
 	latencies := flag.String("latency", "0s,1s", "what the model takes for an answer, comma-separated")
+	ideas := flag.String("ideas", "", "ideas in flight at once, comma-separated; empty: one idea, measured closely")
 	flag.Parse()
-	if err := run(ctx, *binary, strings.Split(*latencies, ","), os.Stdout); err != nil {
+	if err := run(ctx, o, *latencies, *ideas, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, binary string, latencies []string, out io.Writer) error {
-	binary, err := filepath.Abs(binary)
-	if err != nil {
+func run(ctx context.Context, o options, latencies, ideas string, out io.Writer) (err error) {
+	if o.binary, err = filepath.Abs(o.binary); err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "latency  wall     own CPU  all CPU  peak memory  calls  prompt KiB  first call")
-	for _, text := range latencies {
-		d, err := time.ParseDuration(text)
+	if o.runs < 1 {
+		return errors.New("-runs needs 1 or more")
+	}
+	var waits []time.Duration
+	for s := range strings.SplitSeq(latencies, ",") {
+		d, err := time.ParseDuration(s)
 		if err != nil {
 			return err
 		}
-		r, err := measure(ctx, binary, d)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(out, "%-8s %-8s %-8s %-8s %-12s %-6d %-11d %s\n", text, round(r.wall), round(r.own), round(r.all), fmt.Sprintf("%d MiB", r.peak>>20), r.calls, r.sent>>10, round(r.first))
+		waits = append(waits, d)
 	}
-	return nil
+	if ideas == "" {
+		return one(ctx, o, waits, out)
+	}
+	var counts []int
+	for s := range strings.SplitSeq(ideas, ",") {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			return fmt.Errorf("-ideas: %q is no count of ideas", s)
+		}
+		counts = append(counts, n)
+	}
+	return flights(ctx, o, waits[0], counts, out)
 }
 
-func round(d time.Duration) string { return d.Round(10 * time.Millisecond).String() }
-
-// figures of one study.
-type figures struct {
-	wall  time.Duration
-	own   time.Duration // CPU of the process itself
-	all   time.Duration // with experiments and LaTeX
-	peak  int64         // resident bytes of the process itself
-	calls int
-	sent  int64         // bytes of prompts
-	first time.Duration // from the start of the process to the first call
-}
-
-// measure runs one idea in a process of its own.
-func measure(ctx context.Context, binary string, latency time.Duration) (_ figures, err error) {
-	model := foreign.New()
-	model.Latency = latency
-	served := &counter{next: model}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return figures{}, err
-	}
-	srv := &http.Server{Handler: served, ReadHeaderTimeout: 5 * time.Second}
-	ended := make(chan error, 1)
-	go func() { ended <- srv.Serve(l) }()
-	defer func() {
-		err = errors.Join(err, srv.Close())
-		if e := <-ended; !errors.Is(e, http.ErrServerClosed) {
-			err = errors.Join(err, e)
-		}
-	}()
-	dir, err := os.MkdirTemp("", "nullius-bench-*")
-	if err != nil {
-		return figures{}, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	cmd := exec.CommandContext(ctx, binary, "run", "bandit_lite", "--data-dir", filepath.Join(dir, "data"), "--results", filepath.Join(dir, "results"), "--address", "127.0.0.1:0",
-		"--engine", "local", "--size", "smoke", "--improvement", "--model", "openai-compatible/foreign@http://"+l.Addr().String()+"/v1")
-	var said strings.Builder
-	cmd.Stdout, cmd.Stderr = &said, &said
-	start := time.Now()
-	if err := cmd.Start(); err != nil {
-		return figures{}, err
-	}
-	f := figures{}
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			f.sample(cmd.Process.Pid)
-		case err := <-done:
-			f.wall, f.all = time.Since(start), cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()
-			f.calls, f.sent, f.first = model.Calls(), served.bytes(), time.Unix(0, served.first.Load()).Sub(start)
-			if err != nil {
-				return f, fmt.Errorf("%w\n%s", err, said.String())
-			}
-			return f, nil
-		}
-	}
-}
-
-// sample reads the process's own CPU and peak memory; what cannot be read, since the process is ending, stays as it was.
-func (f *figures) sample(pid int) {
-	proc := "/proc/" + strconv.Itoa(pid)
-	if stat, err := os.ReadFile(proc + "/stat"); err == nil {
-		_, rest, _ := strings.Cut(string(stat), ") ")
-		if v := strings.Fields(rest); len(v) > 13 {
-			user, _ := strconv.ParseInt(v[11], 10, 64) // the kernel writes digits
-			system, _ := strconv.ParseInt(v[12], 10, 64)
-			f.own = time.Duration(user+system) * 10 * time.Millisecond // 100 ticks a second on Linux
-		}
-	}
-	status, err := os.ReadFile(proc + "/status")
-	if err != nil {
-		return
-	}
-	for line := range strings.Lines(string(status)) {
-		if v := strings.Fields(line); len(v) > 1 && v[0] == "VmHWM:" {
-			kib, _ := strconv.ParseInt(v[1], 10, 64)
-			f.peak = kib << 10
-		}
-	}
-}
+func round(d time.Duration) string { return d.Round(time.Millisecond).String() }
