@@ -6,7 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"nullius.dev/kit/fault"
@@ -21,7 +24,7 @@ type call struct {
 	d      *Door
 	m      Model
 	r      Request
-	key    string
+	cred   credential
 	digest store.Digest
 
 	out      int64 // tokens of output that are asked for
@@ -223,6 +226,11 @@ func (c *call) record(ctx context.Context, claim *ledger.Claim, a answer) error 
 	err = claim.Done(ctx, func(r *ledger.Record) {
 		r.Reply, r.Finish, r.Usage, r.Cost, r.PriceAsOf, r.Unpriced = reply, string(a.finish), a.usage, cost, asOf, !priced
 		r.Served, r.RequestID, r.Tries, r.Lost = c.d.keys.scrub(a.served), c.d.keys.scrub(a.id), c.tries, c.lost
+		if a.finish == TooLong {
+			if size := c.sizes(a); size.estimate > size.window {
+				r.Notes = append(r.Notes, size.Error())
+			}
+		}
 		if text != a.text {
 			r.Notes = append(r.Notes, "a key in the reply was hidden")
 		}
@@ -240,6 +248,27 @@ func (c *call) record(ctx context.Context, claim *ledger.Claim, a answer) error 
 	c.settle(ctx, claim, budget.Amount{Pico: cost, Tokens: a.usage.Total()})
 	return nil
 }
+
+// sizes are a prompt's size and the model's window as the provider told them, else as far as they are known.
+func (c *call) sizes(a answer) *tooLongError {
+	size := &tooLongError{max(Estimate(c.r), a.usage.Input+a.usage.CacheRead+a.usage.CacheWrite), c.m.Context}
+	var told []int64
+	for _, s := range numbers.FindAllString(strings.ReplaceAll(a.said, ",", ""), 3) {
+		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+			told = append(told, n)
+		}
+	}
+	switch len(told) {
+	case 1:
+		size.window = told[0]
+	case 2, 3:
+		size.window, size.estimate = slices.Min(told[:2]), slices.Max(told[:2])
+	}
+	return size
+}
+
+// numbers of tokens in a provider's sentence.
+var numbers = regexp.MustCompile(`\b\d{3,9}\b`)
 
 func (c *call) lose(tokens, pico int64) {
 	c.lost++

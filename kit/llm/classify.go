@@ -84,8 +84,10 @@ func readError(body []byte) providerError {
 	if e.message == "" {
 		e.message = text(m["message"])
 	}
-	if e.message == "" {
-		e.message = text(m["detail"])
+	for _, k := range []string{"Message", "detail"} { // AWS writes either, FastAPI the other
+		if e.message == "" {
+			e.message = text(m[k])
+		}
 	}
 	e.kind, e.code, e.param = text(m["type"]), text(m["code"]), text(m["param"])
 	if e.kind == "" {
@@ -93,9 +95,22 @@ func readError(body []byte) providerError {
 	}
 	if n, err := strconv.Atoi(e.code); err == nil && n >= 400 && n < 600 {
 		e.status = n
+	} else {
+		e.status = statusOfKind[strings.ToLower(e.kind)]
 	}
 	e.retry = retryDelay(m["details"])
 	return e
+}
+
+// statusOfKind gives the status of errors that come within a 200, by their type: Claude's and Bedrock's.
+// https://platform.claude.com/docs/en/api/errors
+// https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ResponseStream.html
+var statusOfKind = map[string]int{
+	"invalid_request_error": 400, "authentication_error": 401, "billing_error": 402, "permission_error": 403, "not_found_error": 404,
+	"request_too_large": 413, "rate_limit_error": 429, "api_error": 500, "timeout_error": 504, "overloaded_error": 529,
+	"validationexception": 400, "accessdeniedexception": 403, "resourcenotfoundexception": 404, "modeltimeoutexception": 408,
+	"throttlingexception": 429, "servicequotaexceededexception": 429, "modelnotreadyexception": 429,
+	"modelerrorexception": 500, "modelstreamerrorexception": 500, "internalserverexception": 500, "serviceunavailableexception": 503,
 }
 
 func text(v any) string {
@@ -125,11 +140,13 @@ func retryDelay(v any) time.Duration {
 }
 
 var (
-	creditWords  = regexp.MustCompile(`(?i)insufficient_quota|enforced_spend_limit|credit|billing|spend(ing)? limit|current quota|insufficient (balance|funds)`)
+	creditWords  = regexp.MustCompile(`(?i)insufficient_quota|enforced_spend_limit|credit|billing|spend(ing)? limit|current quota|insufficient (balance|funds)`) // "your credit balance is too low" is Claude's
 	limitWords   = regexp.MustCompile(`(?i)slow down|throttl|rate.?limit|too many requests`)
 	contextWords = regexp.MustCompile(`(?i)context_length_exceeded|exceed_context_size|maximum context length|context (size|window|length)|prompt is too long|too many (input )?tokens|input is too long|string_above_max_length`)
-	filterWords  = regexp.MustCompile(`(?i)content_filter|content management policy|content_policy|responsible ai policy`)
-	paramWords   = regexp.MustCompile(`\b(max_completion_tokens|max_tokens|temperature|seed|stop|response_format|json_schema|stream_options|reasoning_effort|prompt_cache_key|usage)\b`)
+	filterWords  = regexp.MustCompile(`(?i)content_filter|content management policy|content_policy|responsible ai policy|content filtering policy`)
+	absentWords  = regexp.MustCompile(`(?i)model identifier is invalid|model_not_found|DeploymentNotFound`) // Bedrock says 400
+	prefillWords = regexp.MustCompile(`(?i)assistant message prefill`)
+	paramWords   = regexp.MustCompile(`\b(max_completion_tokens|max_tokens|temperature|seed|stop_sequences|stop|response_format|json_schema|stream_options|reasoning_effort|prompt_cache_key|usage|output_config|cache_control|prefill)\b`)
 )
 
 // classifyStatus reads an answer that is no reply.
@@ -144,7 +161,7 @@ func classifyStatus(e *statusError, now time.Time) problem {
 		p.wait, p.asked = pe.retry, true
 	}
 	p.never = strings.EqualFold(e.header.Get("x-should-retry"), "false")
-	all := pe.code + " " + pe.kind + " " + pe.message
+	all := pe.code + " " + pe.kind + " " + pe.message + " " + e.header.Get("x-amzn-errortype")
 	hard := strings.Contains(all, "insufficient_quota") || strings.Contains(all, "enforced_spend_limit")
 	money := creditWords.MatchString(all) && (hard || !p.asked)
 	switch s := p.status; {
@@ -154,7 +171,7 @@ func classifyStatus(e *statusError, now time.Time) problem {
 		p.class, p.cause = limit, "RATE_LIMIT"
 	case s == 401, s == 403:
 		p.class = refusal
-	case s == 404:
+	case s == 404, s == 400 && absentWords.MatchString(all):
 		p.class = absent
 	case s == 413, (s == 400 || s == 422 || s == 500 || s == 200) && contextWords.MatchString(all):
 		p.class = tooLong
@@ -162,10 +179,13 @@ func classifyStatus(e *statusError, now time.Time) problem {
 		p.class = filtered
 	case (s == 400 || s == 503 || s == 200) && limitWords.MatchString(all):
 		p.class, p.cause = limit, "RATE_LIMIT"
-	case s == 408, s == 409, s >= 500, s == 200:
+	case s == 408, s == 409, s == 424, s >= 500, s == 200: // 424: Bedrock's model failed
 		p.class = outage
 	case s == 400 || s == 422:
 		p.class, p.param = rejected, paramOf(pe)
+		if prefillWords.MatchString(pe.message) {
+			p.param = "prefill"
+		}
 		if p.param != "" {
 			p.class = adapt
 		}
@@ -193,6 +213,7 @@ func classifyError(err error, sent bool, now time.Time) problem {
 	p := problem{class: outage, cause: "OUTAGE", paid: sent}
 	var hang *hangError
 	var garbage *garbageError
+	var beside *outageError
 	var dns *net.DNSError
 	var cert *tls.CertificateVerificationError
 	switch {
@@ -200,6 +221,8 @@ func classifyError(err error, sent bool, now time.Time) problem {
 		p.cause, p.said = "TIMEOUT", fmt.Sprintf("sent nothing for %s", human(hang.after))
 	case errors.Is(err, context.DeadlineExceeded):
 		p.cause, p.said = "TIMEOUT", "did not end its answer in time"
+	case errors.As(err, &beside):
+		p.said, p.paid = beside.said, false
 	case errors.As(err, &garbage):
 		p.said = "answered with " + garbage.what
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -240,7 +263,7 @@ func askedWait(h http.Header, now time.Time) (time.Duration, bool) {
 			return max(0, at.Sub(now)), true
 		}
 	}
-	var longest time.Duration
+	longest := claudeReset(h, now)
 	for _, what := range []string{"requests", "tokens"} {
 		if h.Get("x-ratelimit-remaining-"+what) != "0" {
 			continue
@@ -250,6 +273,25 @@ func askedWait(h http.Header, now time.Time) (time.Duration, bool) {
 		}
 	}
 	return longest, longest > 0
+}
+
+// claudeReset is how long the limits of which nothing remains last: https://platform.claude.com/docs/en/api/rate-limits
+func claudeReset(h http.Header, now time.Time) time.Duration {
+	var longest time.Duration
+	for _, what := range []string{"requests", "tokens", "input-tokens", "output-tokens"} {
+		if h.Get("anthropic-ratelimit-"+what+"-remaining") != "0" {
+			continue
+		}
+		if at, err := time.Parse(time.RFC3339, h.Get("anthropic-ratelimit-"+what+"-reset")); err == nil {
+			longest = max(longest, at.Sub(now))
+		}
+	}
+	if h.Get("x-ratelimit-remaining") == "0" { // OpenRouter gives milliseconds since 1970
+		if ms, err := strconv.ParseInt(h.Get("x-ratelimit-reset"), 10, 64); err == nil && ms > 1e12 && ms < 1e14 {
+			longest = max(longest, time.UnixMilli(ms).Sub(now))
+		}
+	}
+	return longest
 }
 
 func looksLikeHTML(b []byte) bool {

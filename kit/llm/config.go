@@ -99,6 +99,11 @@ func loadTable(file string) (table, error) {
 	if err != nil {
 		return table{}, fmt.Errorf("the shipped table: %w", err)
 	}
+	prices, err := readTable(shippedPrices, "prices.yaml")
+	if err != nil {
+		return table{}, fmt.Errorf("the shipped prices: %w", err)
+	}
+	t = t.merge(prices)
 	if file == "" {
 		return t, nil
 	}

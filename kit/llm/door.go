@@ -58,7 +58,7 @@ func New(cfg Config, d Deps) (*Door, error) {
 		return nil, err
 	}
 	door := &Door{
-		cfg: cfg, times: cfg.Times.withDefaults(), log: d.Log, env: d.Env, table: t, keys: newKeyring(cfg, d.Env),
+		cfg: cfg, times: cfg.Times.withDefaults(), log: d.Log, env: d.Env, table: t,
 		ledger: ledger.New(d.Ledger, d.Blobs, ledger.Config{SoleOwner: cfg.SoleOwner, Process: cfg.Process}),
 		book:   budget.New(d.Budgets), base: d.Transport, pauses: d.Pauses,
 		lanes: map[string]*lane{}, circuits: map[string]*circuit{}, learned: map[string]adaptation{}, density: map[string]*density{},
@@ -67,6 +67,7 @@ func New(cfg Config, d Deps) (*Door, error) {
 	if door.base == nil {
 		door.base = newTransport(door.times)
 	}
+	door.keys = newKeyring(cfg, d.Env, door.base)
 	if door.tel, err = newTelemetry(d); err != nil {
 		return nil, err
 	}
@@ -92,7 +93,7 @@ func (d *Door) Model(name string) (Model, error) { return d.table.resolve(name, 
 
 // KeyState says whether a model's provider needs a key and whether this process has one, without telling it.
 func (d *Door) KeyState(m Model) error {
-	_, err := d.keys.key(m)
+	_, err := d.keys.credential(m)
 	return err
 }
 
@@ -101,10 +102,8 @@ func (d *Door) Names() (aliases, providers []string) {
 	for k := range d.table.Aliases {
 		aliases = append(aliases, k)
 	}
-	for k, p := range d.table.Providers {
-		if p.API != "none" {
-			providers = append(providers, k)
-		}
+	for k := range d.table.Providers {
+		providers = append(providers, k)
 	}
 	sort.Strings(aliases)
 	sort.Strings(providers)
@@ -135,11 +134,11 @@ func (d *Door) Close(ctx context.Context) error {
 // Chat answers a request from the ledger, a recording or a provider.
 func (d *Door) Chat(ctx context.Context, r Request) (Reply, error) {
 	began := time.Now()
-	m, digest, key, err := d.prepare(r)
+	m, digest, cred, err := d.prepare(r)
 	ctx, span := d.tel.start(ctx, m, r)
 	var rep Reply
 	if err == nil {
-		rep, err = d.chat(ctx, m, digest, key, r)
+		rep, err = d.chat(ctx, m, digest, cred, r)
 	}
 	d.tel.end(ctx, span, m, rep, err, time.Since(began))
 	if err == nil && d.log.Enabled(ctx, slog.LevelDebug) {
@@ -150,33 +149,33 @@ func (d *Door) Chat(ctx context.Context, r Request) (Reply, error) {
 	return rep, err
 }
 
-func (d *Door) prepare(r Request) (Model, store.Digest, string, error) {
+func (d *Door) prepare(r Request) (Model, store.Digest, credential, error) {
 	d.mu.Lock()
 	closed := d.closed
 	d.mu.Unlock()
 	if closed {
-		return Model{}, "", "", fault.New(fault.Unavailable, "PROVIDER_UNAVAILABLE", "this process is stopping").WithRetry(5 * time.Second)
+		return Model{}, "", credential{}, fault.New(fault.Unavailable, "PROVIDER_UNAVAILABLE", "this process is stopping").WithRetry(5 * time.Second)
 	}
 	if err := r.check(); err != nil {
-		return Model{}, "", "", err
+		return Model{}, "", credential{}, err
 	}
 	m, err := d.table.resolve(r.Model, d.env)
 	if err != nil {
-		return Model{}, "", "", err
+		return Model{}, "", credential{}, err
 	}
 	digest, err := Digest(r)
 	if err != nil {
-		return m, "", "", err
+		return m, "", credential{}, err
 	}
 	if m.Recording {
-		return m, digest, "", nil
+		return m, digest, credential{}, nil
 	}
-	key, err := d.keys.key(m)
-	return m, digest, key, err
+	cred, err := d.keys.credential(m)
+	return m, digest, cred, err
 }
 
-func (d *Door) chat(ctx context.Context, m Model, digest store.Digest, key string, r Request) (Reply, error) {
-	c := &call{d: d, m: m, r: r, key: key, digest: digest}
+func (d *Door) chat(ctx context.Context, m Model, digest store.Digest, cred credential, r Request) (Reply, error) {
+	c := &call{d: d, m: m, r: r, cred: cred, digest: digest}
 	work := c.ask
 	if m.Recording {
 		work = c.replay
@@ -221,8 +220,11 @@ func replyOf(e ledger.Entry, text string) Reply {
 type tooLongError struct{ estimate, window int64 }
 
 func (e *tooLongError) Error() string {
-	return "about " + thousands(e.estimate) + " tokens; the model takes " + thousands(e.window)
+	return "about " + thousands(e.estimate) + " tokens" + windowNote + thousands(e.window)
 }
+
+// windowNote joins a prompt's size and the model's window in a note; sentences are made of it.
+const windowNote = "; the model takes "
 
 func thousands(n int64) string {
 	s := []byte{}

@@ -14,6 +14,7 @@ func failure(m Model, o Origin, p problem, tries int) error {
 	if u, err := url.Parse(m.BaseURL); err == nil {
 		host = u.Scheme + "://" + u.Host
 	}
+	test := "nullius models test " + m.Name
 	switch p.class {
 	case refusal:
 		if p.status == 401 {
@@ -27,10 +28,10 @@ func failure(m Model, o Origin, p problem, tries int) error {
 					WithMeta("model", m.Name).WithNext("nullius doctor")
 			}
 			return fault.New(fault.Unauthenticated, "KEY_REFUSED", "%s refused the key from %s (401)", m.Title, m.KeyVar).
-				WithMeta("model", m.Name).WithNext("nullius doctor")
+				WithMeta("model", m.Name).WithNext(test)
 		}
 		return fault.New(fault.Denied, "KEY_REFUSED", "%s does not let this key use %s (403%s)", m.Title, m.wire, colon(p.text)).
-			WithMeta("model", m.Name).WithNext("nullius doctor")
+			WithMeta("model", m.Name).WithNext(test)
 	case absent:
 		retired := ""
 		if m.Retired != "" {
@@ -39,11 +40,11 @@ func failure(m Model, o Origin, p problem, tries int) error {
 				retired += ", its successor is " + m.Successor
 			}
 		}
-		return fault.New(fault.NotFound, "MODEL_UNKNOWN", "%s has no model %s (404%s)%s", m.Title, m.wire, colon(p.text), retired).
-			WithMeta("model", m.Name).WithNext("nullius doctor")
+		return fault.New(fault.NotFound, "MODEL_UNKNOWN", "%s has no model %s (%d)%s", m.Title, m.wire, p.status, retired).
+			WithMeta("model", m.Name).WithMeta("said", p.text).WithNext("nullius models")
 	case rejected, adapt:
 		return fault.New(fault.Precondition, "PROVIDER_REJECTED", "%s rejected the request (%d%s)", m.Title, p.status, colon(p.text)).
-			WithMeta("model", m.Name).WithNext("nullius doctor")
+			WithMeta("model", m.Name).WithNext(test)
 	}
 	sentence, next := unavailable(m, o, p, tries, host)
 	retry := p.wait
@@ -66,7 +67,7 @@ func unavailable(m Model, o Origin, p problem, tries int, host string) (sentence
 	}
 	switch {
 	case p.cause == "CREDIT":
-		return fmt.Sprintf("%s says this account has no credit left%s; after a top-up the idea goes on", m.Title, colon(p.text)), next
+		return fmt.Sprintf("%s says this account has no credit left; after a top-up the idea goes on", m.Title), next
 	case p.cause == "RATE_LIMIT" && p.wait > 0 && tries <= 1:
 		return fmt.Sprintf("%s limits this key and asks to wait %s; the idea goes on by itself", m.Title, human(p.wait)), next
 	case p.cause == "RATE_LIMIT":
@@ -81,7 +82,7 @@ func unavailable(m Model, o Origin, p problem, tries int, host string) (sentence
 	case p.said != "":
 		return fmt.Sprintf("%s %s%s%s; the idea goes on by itself", m.Title, p.said, often, paid), next
 	case p.status == 529 || p.status == 503:
-		return fmt.Sprintf("%s is overloaded (%d, %d tr%s%s); the idea goes on by itself", m.Title, p.status, tries, ies(tries), colon(p.text)), next
+		return fmt.Sprintf("%s is overloaded (%d, %d tr%s); the idea goes on by itself", m.Title, p.status, tries, ies(tries)), next
 	}
 	return fmt.Sprintf("%s fails (%d, %d tr%s%s)%s; the idea goes on by itself", m.Title, p.status, tries, ies(tries), colon(p.text), paid), next
 }

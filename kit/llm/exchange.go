@@ -45,12 +45,19 @@ type garbageError struct{ what string }
 
 func (e *garbageError) Error() string { return "the answer is " + e.what }
 
-// exchange is one HTTP request of one try. It stands between go-openai and the network: it patches what that library cannot
-// say, reads the body itself, and turns whatever is not a sound stream into a typed error.
+// outageError is a part beside the model's endpoint that does not work, such as a service of tokens.
+type outageError struct{ said string }
+
+func (e *outageError) Error() string { return e.said }
+
+// exchange is one HTTP request of one try. It stands between a client and the network: it signs the request, reads the body
+// itself, and turns whatever is not a sound stream into a typed error. For go-openai it also patches what that library cannot
+// say.
 type exchange struct {
 	base   http.RoundTripper
+	cred   credential
 	set    map[string]any // fields of the body
-	header map[string]string
+	query  string         // of the address
 	times  Times
 	cancel context.CancelCauseFunc
 	onData func(bytes int)
@@ -71,6 +78,33 @@ func (x *exchange) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	if x.query != "" {
+		req.URL.RawQuery = x.query
+	}
+	resp, s, err := x.open(req, body)
+	if err != nil {
+		return nil, err
+	}
+	if mediaType(resp) != eventStream {
+		return s.whole(resp)
+	}
+	s.lines = bufio.NewReaderSize(s, 32<<10)
+	resp.Body = s.filtered()
+	return resp, nil
+}
+
+const eventStream = "text/event-stream"
+
+func mediaType(resp *http.Response) string {
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return kind
+}
+
+// open sends a request and gives the watched body of a 200; every other status is a statusError.
+func (x *exchange) open(req *http.Request, body []byte) (*http.Response, *stream, error) {
+	if err := x.cred.apply(req, body); err != nil { // before the trace: it may ask for a token
+		return nil, nil, err
+	}
 	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 		WroteRequest: func(i httptrace.WroteRequestInfo) { x.sent.Store(i.Err == nil) },
 	})
@@ -78,31 +112,21 @@ func (x *exchange) Do(req *http.Request) (*http.Response, error) {
 	req.Body = io.NopCloser(bytes.NewReader(body))
 	req.ContentLength = int64(len(body))
 	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-	for k, v := range x.header {
-		req.Header.Set(k, v)
-	}
 	x.started = time.Now()
 	first := time.AfterFunc(x.times.FirstByte, func() { x.cancel(&hangError{x.times.FirstByte, true}) })
 	resp, err := x.base.RoundTrip(req)
 	if err != nil {
 		first.Stop()
-		return nil, cause(ctx, err)
+		return nil, nil, cause(ctx, err)
 	}
 	x.got = resp.Header
 	if resp.StatusCode != http.StatusOK {
 		defer first.Stop()
 		defer func() { _ = resp.Body.Close() }() // read as far as wanted
 		b, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-		return nil, &statusError{status: resp.StatusCode, header: resp.Header, body: b}
+		return nil, nil, &statusError{status: resp.StatusCode, header: resp.Header, body: b}
 	}
-	s := &stream{x: x, ctx: ctx, body: resp.Body, first: first}
-	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if kind != "text/event-stream" {
-		return s.whole(resp)
-	}
-	s.lines = bufio.NewReaderSize(s, 32<<10)
-	resp.Body = s.filtered()
-	return resp, nil
+	return resp, &stream{x: x, ctx: ctx, body: resp.Body, first: first}, nil
 }
 
 // cause prefers why a context was cancelled over what the network made of it.

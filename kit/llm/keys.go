@@ -3,14 +3,14 @@ package llm
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"net/http"
 	"net/url"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 
-	"nullius.dev/kit/fault"
+	"golang.org/x/oauth2"
 )
 
 // keyring reads keys from the environment or from files, and hides every key it has ever read.
@@ -19,44 +19,22 @@ type keyring struct {
 	hosts []string
 	only  bool
 	who   string
+	base  http.RoundTripper // that Google's tokens are asked for on
 
-	mu    sync.Mutex
-	files map[string]string // path: content as last read
-	seen  map[string]bool
+	mu     sync.Mutex
+	files  map[string]string // path: content as last read
+	seen   map[string]bool
+	chain  *awsChain
+	tokens map[string]oauth2.TokenSource // by the credentials' file
 }
 
-func newKeyring(cfg Config, env func(string) string) *keyring {
+func newKeyring(cfg Config, env func(string) string, base http.RoundTripper) *keyring {
 	who := "this process"
 	if cfg.Component != "" {
 		who = "the " + cfg.Component
 	}
-	return &keyring{env: env, hosts: cfg.CompatibleHosts, only: cfg.OnlyListedHosts, who: who,
-		files: map[string]string{}, seen: map[string]bool{}}
-}
-
-// key is what a model's provider wants; empty if it wants none.
-func (k *keyring) key(m Model) (string, error) {
-	name := m.local.Key
-	if m.Provider == compatible {
-		u, err := url.Parse(m.BaseURL)
-		listed := err == nil && (slices.Contains(k.hosts, u.Host) || slices.Contains(k.hosts, u.Hostname()))
-		if !listed && k.only {
-			return "", fault.New(fault.Denied, "FIELD_INVALID", "the host of %s is not among compatible_hosts of this server", clip(m.BaseURL, 80)).
-				WithField("model", "host not allowed").WithNext("nullius doctor")
-		}
-		if !listed {
-			return "", nil // the URL is the user's, the key the operator's
-		}
-		return k.read(name), nil
-	}
-	if name == "" {
-		return "", nil
-	}
-	if key := k.read(name); key != "" {
-		return key, nil
-	}
-	return "", fault.New(fault.Unauthenticated, "KEY_MISSING", "%s needs %s or %s_FILE; %s has neither", m.Name, name, name, k.who).
-		WithMeta("model", m.Name).WithMeta("variable", name).WithNext("nullius doctor")
+	return &keyring{env: env, hosts: cfg.CompatibleHosts, only: cfg.OnlyListedHosts, who: who, base: base,
+		files: map[string]string{}, seen: map[string]bool{}, tokens: map[string]oauth2.TokenSource{}}
 }
 
 func (k *keyring) read(name string) string {
@@ -84,10 +62,30 @@ func (k *keyring) file(path string, again bool) string {
 	return k.files[path]
 }
 
-// reread looks at a key's file again after a provider refused the key, and reports whether it changed.
+// reread looks for another credential after a provider refused the last one, and reports whether there may be one: a key's
+// file that changed, a token or role that is asked for anew.
 func (k *keyring) reread(m Model) bool {
-	path := k.env(m.local.Key + "_FILE")
-	if m.local.Key == "" || k.env(m.local.Key) != "" || path == "" {
+	switch m.local.API {
+	case apiVertex:
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		some := len(k.tokens) > 0
+		clear(k.tokens)
+		return some
+	case apiBedrock:
+		k.mu.Lock()
+		some := k.chain != nil
+		k.chain = nil
+		k.mu.Unlock()
+		return some || k.changed(awsToken) || k.changed("AWS_SECRET_ACCESS_KEY")
+	}
+	return k.changed(m.local.Key)
+}
+
+// changed reads a key's file again.
+func (k *keyring) changed(name string) bool {
+	path := k.env(name + "_FILE")
+	if name == "" || k.env(name) != "" || path == "" {
 		return false
 	}
 	old := k.file(path, false)
@@ -113,7 +111,8 @@ func (k *keyring) hide(s string) string {
 	return s
 }
 
-var keyLike = regexp.MustCompile(`(?i)(bearer\s+\S{8,}|\b(sk|pk|rk|gsk|xai|or)-[a-z0-9_*.-]{8,}|AIza[\w-]{20,})`)
+// keyLike is what keys look like: bearer tokens, OpenAI's and others' with a dash, Google's, AWS's access keys and Bedrock's, JSON Web Tokens.
+var keyLike = regexp.MustCompile(`(?i)(bearer\s+\S{8,}|\b(sk|pk|rk|gsk|xai|or)-[a-z0-9_*.-]{8,}|AIza[\w-]{20,}|ya29\.[\w.-]{8,}|\b(AKIA|ASIA)[0-9A-Z]{12,}|\bABSK[\w+/=-]{16,}|\beyJ[\w-]{8,}\.[\w-]{8,}[\w.-]*)`)
 
 // scrub makes a provider's text fit to be shown: one line of at most 200 characters without anything like a key.
 func (k *keyring) scrub(s string) string {
@@ -127,8 +126,8 @@ func (k *keyring) scrub(s string) string {
 }
 
 // accountOf names a provider and key without telling the key.
-func accountOf(m Model, key string) string {
-	sum := sha256.Sum256([]byte(key))
+func accountOf(m Model, c credential) string {
+	sum := sha256.Sum256([]byte(c.id))
 	u, err := url.Parse(m.BaseURL)
 	if err != nil {
 		return m.Provider

@@ -55,32 +55,106 @@ func (t table) resolve(name string, env func(string) string) (Model, error) {
 	if !known || model == "" || !modelName.MatchString(model) {
 		return Model{}, unknown(asked, t.nearest(asked))
 	}
-	if p.API == "none" {
-		return Model{}, notHere(asked, provider, model)
-	}
 	m := t.lookup(provider + "/" + model)
 	m.Provider, m.wire, m.local = provider, model, p
 	m.Title, m.KeyVar = p.Title, p.Key
 	if m.Title == "" {
 		m.Title = provider
 	}
-	m.BaseURL = baseURL(provider, p.BaseURL, env)
+	m.address(env)
+	if m.missing != "" {
+		return m, nil // said when it is used: the name is right
+	}
 	return m, checkURL(asked, m.BaseURL)
 }
 
-// baseURL fills the environment's part into a provider's address.
-func baseURL(provider, base string, env func(string) string) string {
-	if host := env("OLLAMA_HOST"); provider == "ollama" && host != "" {
-		if !strings.Contains(host, "://") {
-			host = "http://" + host
+// regionOf gives a cloud's region by its variables, in the order in which its own tools look.
+func regionOf(api string, env func(string) string) string {
+	names, region := []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_REGION_NAME"}, "us-east-1"
+	if api == apiVertex {
+		names, region = []string{"CLOUD_ML_REGION", "VERTEXAI_LOCATION", "GOOGLE_CLOUD_LOCATION"}, "global"
+	}
+	for _, name := range names {
+		if v := env(name); regionName.MatchString(v) {
+			return v
 		}
-		base = strings.TrimRight(host, "/") + "/v1"
+	}
+	return region
+}
+
+var regionName = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
+
+// vertexHosts are of the regions that are not named after their host.
+// https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/use-claude
+var vertexHosts = map[string]string{
+	"global": "https://aiplatform.googleapis.com", "us": "https://aiplatform.us.rep.googleapis.com", "eu": "https://aiplatform.eu.rep.googleapis.com",
+}
+
+// address fills in where a model's provider is.
+func (m *Model) address(env func(string) string) {
+	p := m.local
+	base := p.BaseURL
+	if v := env(p.BaseURLEnv); p.BaseURLEnv != "" && v != "" {
+		base = v
+	}
+	switch p.API {
+	case apiBedrock, apiVertex:
+		m.region = regionOf(p.API, env)
+		if host := vertexHosts[m.region]; host != "" && strings.Contains(base, "{region}") && p.API == apiVertex {
+			base = host
+		}
+		base = strings.ReplaceAll(base, "{region}", m.region)
 	}
 	if strings.HasPrefix(base, "$") {
 		name, rest, _ := strings.Cut(base[1:], "/")
-		base = strings.TrimRight(env(name), "/") + "/" + rest
+		if strings.TrimSpace(env(name)) == "" {
+			m.missing = name
+		}
+		base = strings.TrimRight(strings.TrimSpace(env(name)), "/") + "/" + rest
 	}
-	return strings.TrimRight(base, "/")
+	m.BaseURL = strings.TrimRight(base, "/")
+	switch m.Provider {
+	case "ollama":
+		m.ollama(env("OLLAMA_HOST"))
+	case "azure":
+		m.azure(env)
+	}
+	if p.API == apiAnthropic || p.API == apiVertex {
+		m.BaseURL = strings.TrimSuffix(m.BaseURL, "/v1")
+	}
+}
+
+// ollama takes the address as Ollama's own client does, with or without a scheme.
+func (m *Model) ollama(host string) {
+	if host == "" {
+		return
+	}
+	if !strings.Contains(host, "://") {
+		host = "http://" + host
+	}
+	m.BaseURL = strings.TrimSuffix(strings.TrimRight(host, "/"), "/v1") + "/v1"
+}
+
+// azure takes a resource's address in the forms that Azure shows. With a version of the API it is the older one, which names
+// the deployment in the path.
+// https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle
+func (m *Model) azure(env func(string) string) {
+	u, err := url.Parse(m.BaseURL)
+	if err != nil {
+		return
+	}
+	u.RawQuery = "" // of an address that was copied from the portal
+	if i := strings.Index(u.Path, "/openai"); i >= 0 {
+		u.Path = u.Path[:i]
+	}
+	resource := strings.TrimRight(u.String(), "/") + "/openai"
+	m.BaseURL = resource + "/v1"
+	for _, name := range []string{"AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION"} {
+		if v := env(name); v != "" && v != "v1" && v != "preview" && m.local.Header != "" {
+			m.BaseURL, m.query = resource+"/deployments/"+url.PathEscape(m.wire), "api-version="+url.QueryEscape(v)
+			return
+		}
+	}
 }
 
 func checkURL(asked, base string) error {
@@ -104,7 +178,7 @@ func (t table) compatible(asked, name string) (Model, error) {
 	u, _ := url.Parse(base)
 	m := t.lookup(compatible + "/" + rest[:i] + "@" + base)
 	m.Provider, m.wire, m.BaseURL, m.Title = compatible, rest[:i], base, u.Host
-	m.local = providerLine{API: "openai", Key: "OPENAI_COMPATIBLE_API_KEY"}
+	m.local = providerLine{API: apiOpenAI, Key: "OPENAI_COMPATIBLE_API_KEY"}
 	return m, nil
 }
 
@@ -125,17 +199,7 @@ func unknown(name, hint string) error {
 		sep = ": "
 	}
 	return fault.New(fault.NotFound, "MODEL_UNKNOWN", "there is no model %q%s%s", clip(name, 120), sep, hint).
-		WithMeta("model", clip(name, 120)).WithNext("nullius doctor")
-}
-
-func notHere(asked, provider, model string) error {
-	instead := ""
-	if strings.Contains(model, "claude") {
-		instead = "; OpenRouter has Claude under openrouter/anthropic/…"
-	}
-	return fault.New(fault.NotFound, "MODEL_UNKNOWN",
-		"%s belongs to %s, which this version cannot call: it speaks to OpenAI-compatible endpoints and recordings%s",
-		clip(asked, 120), provider, instead).WithMeta("model", clip(asked, 120)).WithNext("nullius doctor")
+		WithMeta("model", clip(name, 120)).WithNext("nullius models")
 }
 
 // nearest names the known name that looks most like a wrong one.
@@ -144,13 +208,16 @@ func (t table) nearest(name string) string {
 	for k := range t.Aliases {
 		names = append(names, k)
 	}
-	for k, p := range t.Providers {
-		if p.API != "none" {
-			names = append(names, k+"/MODEL")
+	for k := range t.Providers {
+		names = append(names, k+"/MODEL")
+	}
+	for _, l := range t.Models {
+		if !strings.Contains(l.Match, "*") {
+			names = append(names, l.Match)
 		}
 	}
 	names = append(names, compatible+"/NAME@URL", "openai/gpt-4o", "openai/gpt-4.1", "openai/o3-mini", "deepseek/deepseek-chat",
-		"gemini/gemini-2.0-flash")
+		"gemini/gemini-2.0-flash", "gpt-4o", "claude-opus-5")
 	sort.Strings(names)
 	best, score := "", -1
 	for _, n := range names {

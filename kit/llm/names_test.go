@@ -32,6 +32,19 @@ func TestDoor_Model_resolves_every_name(t *testing.T) {
 		same("openai", "gpt-4o-mini", "gpt-4o-mini-2024-07-18", "gpt-4o", "gpt-4o-2024-05-13", "gpt-4o-2024-08-06", "gpt-4.1", "gpt-4.1-mini",
 			"gpt-4.1-nano", "gpt-4.1-2025-04-14", "gpt-4.1-mini-2025-04-14", "gpt-4.1-nano-2025-04-14", "o1", "o1-2024-12-17",
 			"o1-preview-2024-09-12", "o1-mini", "o1-mini-2024-09-12", "o3-mini", "o3-mini-2025-01-31"),
+		same("anthropic", "claude-3-5-sonnet-20240620", "claude-3-5-sonnet-20241022"),
+		{
+			"bedrock/anthropic.claude-3-sonnet-20240229-v1:0":   "bedrock/anthropic.claude-3-sonnet-20240229-v1:0",
+			"bedrock/anthropic.claude-3-5-sonnet-20240620-v1:0": "bedrock/anthropic.claude-3-5-sonnet-20240620-v1:0",
+			"bedrock/anthropic.claude-3-5-sonnet-20241022-v2:0": "bedrock/anthropic.claude-3-5-sonnet-20241022-v2:0",
+			"bedrock/anthropic.claude-3-haiku-20240307-v1:0":    "bedrock/anthropic.claude-3-haiku-20240307-v1:0",
+			"bedrock/anthropic.claude-3-opus-20240229-v1:0":     "bedrock/anthropic.claude-3-opus-20240229-v1:0",
+			"vertex_ai/claude-3-opus@20240229":                  "vertex/claude-3-opus@20240229",
+			"vertex_ai/claude-3-5-sonnet@20240620":              "vertex/claude-3-5-sonnet@20240620",
+			"vertex_ai/claude-3-5-sonnet-v2@20241022":           "vertex/claude-3-5-sonnet-v2@20241022",
+			"vertex_ai/claude-3-sonnet@20240229":                "vertex/claude-3-sonnet@20240229",
+			"vertex_ai/claude-3-haiku@20240307":                 "vertex/claude-3-haiku@20240307",
+		},
 		same("deepseek", "deepseek-chat", "deepseek-coder", "deepseek-reasoner"),
 		same("gemini", "gemini-1.5-flash", "gemini-1.5-pro", "gemini-2.0-flash", "gemini-2.0-flash-lite",
 			"gemini-2.0-flash-thinking-exp-01-21", "gemini-2.5-pro-preview-03-25", "gemini-2.5-pro-exp-03-25"),
@@ -52,6 +65,9 @@ func TestDoor_Model_resolves_every_name(t *testing.T) {
 			if err != nil || m.Name != want {
 				t.Errorf("%s: got %s, %v; want %s", name, m.Name, err, want)
 			}
+			if !m.Known && m.Provider != "recording" {
+				t.Errorf("%s is unknown to the table", name)
+			}
 		}
 	}
 }
@@ -59,17 +75,13 @@ func TestDoor_Model_resolves_every_name(t *testing.T) {
 func TestDoor_Model_refuses_clearly(t *testing.T) {
 	d := plainDoor(t, nil)
 	for name, say := range map[string]string{
-		"claude-3-5-sonnet-20241022":                     "anthropic, which this version cannot call",
-		"anthropic/claude-opus-5":                        "OpenRouter has Claude",
-		"bedrock/anthropic.claude-3-haiku-20240307-v1:0": "bedrock, which this version cannot call",
-		"vertex_ai/claude-3-opus@20240229":               "vertex, which this version cannot call",
-		"gpt4":                                           "the nearest name is ",
-		"":                                               "there is no model",
-		"opnai/gpt-4o":                                   "the nearest name is openai/gpt-4o",
-		"recording/xyz":                                  "64 hex digits",
-		"openai/":                                        "want provider/model",
-		"openai/a b":                                     "want provider/model",
-		"openai-compatible/m":                            "want openai-compatible/NAME@URL",
+		"gpt4":                "the nearest name is ",
+		"":                    "there is no model",
+		"opnai/gpt-4o":        "the nearest name is openai/gpt-4o",
+		"recording/xyz":       "64 hex digits",
+		"openai/":             "want provider/model",
+		"openai/a b":          "want provider/model",
+		"openai-compatible/m": "want openai-compatible/NAME@URL",
 		"openai-compatible/m@http://user:pw@host/v1": "without user",
 		"openai-compatible/m@http://host/v1?x=1":     "without user",
 		"openai-compatible/@http://host/v1":          "want openai-compatible/NAME@URL",
@@ -77,7 +89,7 @@ func TestDoor_Model_refuses_clearly(t *testing.T) {
 		"openai/" + strings.Repeat("x", 5000):        "want provider/model",
 	} {
 		_, err := d.Model(name)
-		if fault.ReasonOf(err) != "MODEL_UNKNOWN" || !strings.Contains(err.Error(), say) || fault.NextOf(err) != "nullius doctor" || len(err.Error()) > 600 {
+		if fault.ReasonOf(err) != "MODEL_UNKNOWN" || !strings.Contains(err.Error(), say) || fault.NextOf(err) != "nullius models" || len(err.Error()) > 600 {
 			t.Errorf("%s: got %v", short(name), err)
 		}
 	}
@@ -90,7 +102,7 @@ func TestDoor_Model_knows_limits_and_abilities(t *testing.T) {
 		t.Errorf("o1-mini: %+v, %v", o1, err)
 	}
 	gpt, err := d.Model("gpt-4o")
-	if err != nil || !gpt.Supports["schema"] || !gpt.Supports["images"] || gpt.Priced() {
+	if err != nil || !gpt.Supports["schema"] || !gpt.Supports["images"] || !gpt.Priced() {
 		t.Errorf("gpt-4o: %+v, %v", gpt, err)
 	}
 	local, err := d.Model("ollama/qwen3")

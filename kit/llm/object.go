@@ -21,6 +21,7 @@ type Unusable struct {
 	Origin Origin
 	Model  string
 	Reasks int
+	Notes  []string // of the last reply
 }
 
 func (u *Unusable) Error() string {
@@ -31,13 +32,13 @@ func (u *Unusable) Error() string {
 // Outcome is the reason, the sentence and the next command of an unusable answer.
 func (u *Unusable) Outcome() (reason, sentence, next string) {
 	if u.Finish == Refused || u.Finish == Filtered || u.Finish == TooLong {
-		return Reply{Text: u.Text, Finish: u.Finish, Model: u.Model}.Outcome(u.Origin)
+		return Reply{Text: u.Text, Finish: u.Finish, Model: u.Model, Notes: u.Notes}.Outcome(u.Origin)
 	}
 	after := ""
 	if u.Reasks > 0 {
 		after = fmt.Sprintf(", after %d re-ask%s", u.Reasks, plural(u.Reasks))
 	}
-	return "LLM_OUTPUT_INVALID", fmt.Sprintf("%s of %s broke %s%s.", u.Origin.Call, u.Origin.Step, u.Rule, after),
+	return "LLM_OUTPUT_INVALID", fmt.Sprintf("%s broke %s%s.", u.Origin.Call, u.Rule, after),
 		fmt.Sprintf("nullius logs %s --stage %s", ideaName(u.Origin), stageOf(u.Origin))
 }
 
@@ -61,7 +62,7 @@ func Object(ctx context.Context, c Chatter, r Request, reasks int) (json.RawMess
 		}
 		total = total.after(rep)
 		if rep.Finish == Refused || rep.Finish == Filtered || rep.Finish == TooLong {
-			return nil, total, &Unusable{Rule: string(rep.Finish), Text: rep.Text, Finish: rep.Finish, Origin: r.Origin, Model: rep.Model, Reasks: n}
+			return nil, total, &Unusable{Rule: string(rep.Finish), Text: rep.Text, Finish: rep.Finish, Origin: r.Origin, Model: rep.Model, Reasks: n, Notes: rep.Notes}
 		}
 		raw, rule := judge(rep, schema)
 		if rule == "" {

@@ -104,13 +104,13 @@ func TestObject_gives_up(t *testing.T) {
 		sentence string
 	}{
 		"after the allowed re-asks": {[]string{"no", "no", `{"Score":"x","Text":"y"}`}, 2, "LLM_OUTPUT_INVALID",
-			"plan of experiments/run-1/implement broke /Score: got string, want integer, after 2 re-asks."},
+			"plan broke /Score: got string, want integer, after 2 re-asks."},
 		"without re-asks": {[]string{"no"}, 0, "LLM_OUTPUT_INVALID",
-			"plan of experiments/run-1/implement broke the format: there is no JSON object in the reply."},
+			"plan broke the format: there is no JSON object in the reply."},
 		"cut twice": {[]string{"!length {", "!length {"}, 5, "LLM_OUTPUT_INVALID",
-			"plan of experiments/run-1/implement broke the length limit: the reply was cut, after 1 re-ask."},
+			"plan broke the length limit: the reply was cut, after 1 re-ask."},
 		"on a refusal": {[]string{"!refused I cannot."}, 5, "LLM_REFUSED", `lab/m-1 refused plan of experiments/run-1/implement: "I cannot.".`},
-		"on a filter":  {[]string{"!filtered x"}, 5, "LLM_REFUSED", "The filter of lab/m-1 stopped plan of experiments/run-1/implement."},
+		"on a filter":  {[]string{"!filtered x"}, 5, "LLM_REFUSED", `lab/m-1 refused plan of experiments/run-1/implement: "the provider's filter stopped it".`},
 		"too long":     {[]string{"!too_long"}, 5, "CONTEXT_TOO_LONG", "The prompt of experiments/run-1/implement is too long for lab/m-1."},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"net/http"
 	"strings"
 	"time"
 
@@ -31,6 +30,7 @@ type answer struct {
 	served, id string
 	firstByte  time.Duration
 	chars      int
+	said       string // by the provider about a prompt that is too long
 }
 
 // wireFields are the fields of a request's body that go-openai cannot say as they are wanted.
@@ -154,25 +154,29 @@ func join(parts []Part) string {
 }
 
 // send makes one try. Its context ends with the try's deadline only.
-func send(ctx context.Context, base http.RoundTripper, m Model, key string, r Request, times Times, set map[string]any, progress func(Progress)) (answer, *exchange, error) {
+func send(ctx context.Context, x *exchange, m Model, r Request, out int64, ad adaptation) (answer, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	ctx, stop := context.WithTimeoutCause(ctx, times.Try, context.DeadlineExceeded)
+	ctx, stop := context.WithTimeoutCause(ctx, x.times.Try, context.DeadlineExceeded)
 	defer stop()
-	x := &exchange{base: base, set: set, times: times, cancel: cancel, header: map[string]string{}}
-	x.onData = tell(x, progress)
-	cfg := openai.DefaultConfig(key)
-	cfg.BaseURL, cfg.HTTPClient = m.BaseURL, x
-	if m.local.Header != "" {
-		cfg = openai.DefaultConfig("")
-		cfg.BaseURL, cfg.HTTPClient = m.BaseURL, x
-		x.header[m.local.Header] = key
+	x.cancel = cancel
+	switch m.local.API {
+	case apiAnthropic, apiBedrock, apiVertex:
+		return x.claude(ctx, m, r, out, ad)
 	}
+	x.set = wireFields(m, r, out, ad)
+	return x.openAI(ctx, m, r)
+}
+
+// openAI asks an endpoint in the shape of OpenAI's chat completions.
+func (x *exchange) openAI(ctx context.Context, m Model, r Request) (answer, error) {
+	cfg := openai.DefaultConfig("") // the exchange adds the key
+	cfg.BaseURL, cfg.HTTPClient = m.BaseURL, x
 	s, err := openai.NewClientWithConfig(cfg).CreateChatCompletionStream(ctx, openai.ChatCompletionRequest{
 		Model: m.wire, Messages: wireMessages(m, r),
 	})
 	if err != nil {
-		return answer{}, x, err
+		return answer{}, err
 	}
 	defer func() { _ = s.Close() }() // a body that was read to its end or is given up
 	var a answer
@@ -183,7 +187,7 @@ func send(ctx context.Context, base http.RoundTripper, m Model, key string, r Re
 			break
 		}
 		if err != nil {
-			return answer{}, x, err
+			return answer{}, err
 		}
 		if c.Model != "" {
 			a.served = c.Model
@@ -208,7 +212,7 @@ func send(ctx context.Context, base http.RoundTripper, m Model, key string, r Re
 	case "refusal":
 		a.finish = Refused
 	case "error":
-		return answer{}, x, io.ErrUnexpectedEOF
+		return answer{}, io.ErrUnexpectedEOF
 	default:
 		a.finish = Stop
 	}
@@ -216,7 +220,7 @@ func send(ctx context.Context, base http.RoundTripper, m Model, key string, r Re
 		a.finish, a.text = Refused, refused.String()
 	}
 	readUsage(x.usage, m, &a)
-	return a, x, nil
+	return a, nil
 }
 
 func tell(x *exchange, progress func(Progress)) func(int) {

@@ -10,18 +10,20 @@ import (
 // Outcome is the reason, the sentence and the next command of a reply that is no answer; all empty for one that is. It is
 // data for the journal, no fault.
 func (r Reply) Outcome(o Origin) (reason, sentence, next string) {
-	retry := "nullius retry " + ideaName(o)
+	// The same prompt would end the same way: another model is the way on.
+	fork := "nullius fork " + ideaName(o) + " --at N --model M"
 	switch r.Finish {
 	case TooLong:
-		detail := ""
-		if len(r.Notes) > 0 {
-			detail = " (" + r.Notes[len(r.Notes)-1] + ")"
+		if n := len(r.Notes); n > 0 {
+			if prompt, window, ok := strings.Cut(r.Notes[n-1], windowNote); ok {
+				return "CONTEXT_TOO_LONG", fmt.Sprintf("The prompt of %s has %s; %s takes %s.", o.Step, prompt, r.Model, window), fork
+			}
 		}
-		return "CONTEXT_TOO_LONG", fmt.Sprintf("The prompt of %s is too long for %s%s.", o.Step, r.Model, detail), retry
+		return "CONTEXT_TOO_LONG", fmt.Sprintf("The prompt of %s is too long for %s.", o.Step, r.Model), fork
 	case Refused:
-		return "LLM_REFUSED", fmt.Sprintf("%s refused %s of %s: %q.", r.Model, o.Call, o.Step, clip(oneLine(r.Text), 200)), retry
+		return "LLM_REFUSED", fmt.Sprintf("%s refused %s of %s: %q.", r.Model, o.Call, o.Step, clip(oneLine(r.Text), 200)), fork
 	case Filtered:
-		return "LLM_REFUSED", fmt.Sprintf("The filter of %s stopped %s of %s.", r.Model, o.Call, o.Step), retry
+		return "LLM_REFUSED", fmt.Sprintf("%s refused %s of %s: %q.", r.Model, o.Call, o.Step, "the provider's filter stopped it"), fork
 	}
 	return "", "", ""
 }

@@ -17,6 +17,7 @@ type Model struct {
 	Context   int64
 	MaxOutput int64
 	Supports  map[string]bool
+	CacheMin  int64 // tokens before a mark from which the provider caches; 0: unknown
 	Extra     map[string]bool
 	Rename    map[string]string
 	Reasoning int64 // allowance added to the visible output
@@ -26,9 +27,12 @@ type Model struct {
 	Successor string
 	Recording bool // recording/<hex>: answers without provider, key or budget
 
-	prices []price
-	wire   string // the name the provider knows
-	local  providerLine
+	prices  []price
+	wire    string // the name the provider knows
+	query   string // of its address
+	region  string // of a cloud
+	missing string // variable that its address needs
+	local   providerLine
 }
 
 // price holds pico-dollars per token.
@@ -36,6 +40,7 @@ type price struct {
 	asOf, source                             string
 	from, until                              time.Time
 	input, output, cacheRead, cacheWrite     int64
+	cacheWrite1h                             int64
 	above                                    int64 // input tokens; 0: no second tier
 	input2, output2, cacheRead2, cacheWrite2 int64
 }
@@ -61,6 +66,7 @@ func (p priceLine) parse() (price, error) {
 		write = p.CacheWrite5m
 	}
 	num(&out.cacheWrite, write, 2*out.input)
+	num(&out.cacheWrite1h, p.CacheWrite1h, max(out.cacheWrite, 2*out.input))
 	if a := p.Above; a != nil {
 		out.above = a.Tokens
 		num(&out.input2, a.Input, out.input)
@@ -118,10 +124,11 @@ func (m Model) Cost(u Usage, at time.Time) (pico int64, asOf string, ok bool) {
 		return 0, "", false
 	}
 	in, out, read, write := p.input, p.output, p.cacheRead, p.cacheWrite
+	hour := p.cacheWrite1h - p.cacheWrite // what an hour costs more than five minutes
 	if p.above > 0 && u.Input+u.CacheRead+u.CacheWrite > p.above {
 		in, out, read, write = p.input2, p.output2, p.cacheRead2, p.cacheWrite2
 	}
-	return u.Input*in + u.CacheRead*read + u.CacheWrite*write + u.Output*out, p.asOf, true
+	return u.Input*in + u.CacheRead*read + u.CacheWrite*write + u.CacheWrite1h*hour + u.Output*out, p.asOf, true
 }
 
 // worst is the most that a call can cost: input at the dearer of input and cache write, and all allowed output.

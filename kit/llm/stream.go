@@ -25,6 +25,7 @@ type stream struct {
 	total int
 	out   bytes.Buffer
 	err   error
+	take  func(data []byte) error // of a data line; nil: frame
 }
 
 // Read reads from the network and winds the timers.
@@ -82,7 +83,6 @@ func (f filteredBody) Read(p []byte) (int, error) {
 func (s *stream) step() {
 	line, err := s.line()
 	if data, ok := bytes.CutPrefix(line, []byte("data:")); ok && err == nil || ok && err == io.EOF {
-		s.idle.Reset(s.x.times.KeepAlive)
 		data = bytes.TrimSpace(data)
 		switch {
 		case len(data) == 0:
@@ -90,7 +90,11 @@ func (s *stream) step() {
 			s.end(io.EOF)
 			return
 		default:
-			if e := s.frame(data); e != nil {
+			take := s.take
+			if take == nil {
+				take = s.frame
+			}
+			if e := take(data); e != nil {
 				s.err = e
 				return
 			}
@@ -100,6 +104,9 @@ func (s *stream) step() {
 		s.end(err)
 	}
 }
+
+// alive says that something else than a keep-alive came.
+func (s *stream) alive() { s.idle.Reset(s.x.times.KeepAlive) }
 
 // end closes the stream: it is whole only if a finish reason came.
 func (s *stream) end(err error) {
@@ -151,6 +158,7 @@ type delta struct {
 }
 
 func (s *stream) frame(data []byte) error {
+	s.alive()
 	var c chunk
 	if err := json.Unmarshal(data, &c); err != nil {
 		return &garbageError{fmt.Sprintf("not JSON (%d bytes)", len(data))}

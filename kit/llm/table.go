@@ -2,7 +2,7 @@ package llm
 
 import (
 	"bytes"
-	_ "embed" // the shipped table
+	_ "embed" // the shipped tables
 	"fmt"
 	"math/big"
 	"path"
@@ -19,6 +19,9 @@ import (
 //go:embed models.yaml
 var shipped []byte
 
+//go:embed prices.yaml
+var shippedPrices []byte
+
 // table is models.yaml.
 type table struct {
 	Version   int                     `yaml:"version"`
@@ -28,22 +31,32 @@ type table struct {
 }
 
 type providerLine struct {
-	API         string `yaml:"api"` // openai, or none: not in this version
+	API         string `yaml:"api"` // the wire: openai, anthropic, bedrock, vertex
 	Title       string `yaml:"title"`
-	BaseURL     string `yaml:"base_url"`
-	Key         string `yaml:"key"`    // environment variable
-	Header      string `yaml:"header"` // that takes the key; empty: Authorization
-	Start       string `yaml:"start"`  // command that starts a local server
+	BaseURL     string `yaml:"base_url"`     // $VARIABLE at its beginning and {region} are filled in
+	BaseURLEnv  string `yaml:"base_url_env"` // variable that goes before base_url
+	Key         string `yaml:"key"`          // environment variable
+	Header      string `yaml:"header"`       // that takes the key; empty: Authorization
+	Start       string `yaml:"start"`        // command that starts a local server
 	MaxParallel int    `yaml:"max_parallel"`
 	RPM         int    `yaml:"rpm"`
 	TPM         int    `yaml:"tpm"`
 }
 
+// The wires of providers.
+const (
+	apiOpenAI    = "openai"
+	apiAnthropic = "anthropic"
+	apiBedrock   = "bedrock"
+	apiVertex    = "vertex"
+)
+
 type modelLine struct {
 	Match     string            `yaml:"match"`
 	Context   int64             `yaml:"context"`
 	MaxOutput int64             `yaml:"max_output"`
-	Supports  map[string]bool   `yaml:"supports"`
+	Supports  abilities         `yaml:"supports"`
+	CacheMin  int64             `yaml:"cache_min"` // tokens before a mark from which the provider caches
 	Extra     map[string]bool   `yaml:"extra"`
 	Rename    map[string]string `yaml:"rename"`
 	Reasoning *int64            `yaml:"reasoning"`
@@ -78,10 +91,33 @@ type thresholdLine struct {
 	CacheWrite string `yaml:"cache_write"`
 }
 
-// abilities that may stand under "supports".
+// abilityNames may stand under "supports".
 var abilityNames = map[string]bool{
 	"temperature": true, "system": true, "schema": true, "json": true, "images": true, "seed": true, "stop": true,
-	"prefill": true, "effort": true,
+	"prefill": true, "effort": true, "cache": true,
+}
+
+// abilities are switches, but for cache: "marks" where requests mark what is cached; "prefix" caching needs no mark.
+type abilities map[string]bool
+
+// UnmarshalYAML reads the words of cache as well as switches.
+func (a *abilities) UnmarshalYAML(n *yaml.Node) error {
+	var raw map[string]any
+	if err := n.Decode(&raw); err != nil {
+		return err
+	}
+	*a = abilities{}
+	for k, v := range raw {
+		switch on, isBool := v.(bool); {
+		case isBool:
+			(*a)[k] = on
+		case k == "cache" && (v == "marks" || v == "prefix"):
+			(*a)[k] = v == "marks"
+		default:
+			return fmt.Errorf("line %d: supports.%s is %v, want true or false", n.Line, k, v)
+		}
+	}
+	return nil
 }
 
 var extraNames = map[string]bool{"stream_options": true, "prompt_cache_key": true, "usage": true}
@@ -121,8 +157,10 @@ func (p providerLine) check(name string) error {
 	if !providerName.MatchString(name) || name == "recording" || name == compatible {
 		return fmt.Errorf("not a name for a provider")
 	}
-	if p.API != "openai" && p.API != "none" && p.API != "" {
-		return fmt.Errorf("api %q is unknown, want openai", p.API)
+	switch p.API {
+	case "", apiOpenAI, apiAnthropic, apiBedrock, apiVertex:
+	default:
+		return fmt.Errorf("api %q is unknown, want openai, anthropic, bedrock or vertex", p.API)
 	}
 	return nil
 }
@@ -172,7 +210,10 @@ func (p providerLine) over(o providerLine) providerLine {
 	}
 	set(&p.API, o.API)
 	set(&p.Title, o.Title)
-	set(&p.BaseURL, o.BaseURL)
+	if o.BaseURL != "" {
+		p.BaseURL, p.BaseURLEnv = o.BaseURL, "" // the file's address is meant
+	}
+	set(&p.BaseURLEnv, o.BaseURLEnv)
 	set(&p.Key, o.Key)
 	set(&p.Header, o.Header)
 	set(&p.Start, o.Start)
@@ -220,6 +261,9 @@ func (l modelLine) apply(m *Model) {
 	for k, v := range l.Rename {
 		m.Rename[k] = v
 	}
+	if l.CacheMin > 0 {
+		m.CacheMin = l.CacheMin
+	}
 	if l.Reasoning != nil {
 		m.Reasoning = *l.Reasoning
 	}
@@ -244,6 +288,9 @@ func (l modelLine) apply(m *Model) {
 
 // matches reports whether name fits pattern, in which * spans slashes too.
 func matches(pattern, name string) bool {
+	if !strings.Contains(pattern, "*") {
+		return pattern == name
+	}
 	const sep = "\x01" // path.Match stops at slashes, so they are hidden from it
 	hide := func(s string) string { return strings.ReplaceAll(s, "/", sep) }
 	esc := strings.NewReplacer("[", "\\[", "?", "\\?").Replace(pattern)

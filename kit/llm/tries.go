@@ -16,7 +16,7 @@ func (c *call) attempts(ctx context.Context, start func() error) (answer, error)
 	t := c.d.times
 	deadline := time.Now().Add(t.Call)
 	circuit := c.d.circuitOf(c.m)
-	lane := c.d.laneOf(accountOf(c.m, c.key), c.m.local)
+	lane := c.d.laneOf(accountOf(c.m, c.cred), c.m.local)
 	var waited time.Duration
 	reread := false
 	for try, adapted := 1, 0; ; {
@@ -29,7 +29,7 @@ func (c *call) attempts(ctx context.Context, start func() error) (answer, error)
 		}
 		switch p.class {
 		case tooLong:
-			return answer{finish: TooLong, text: ""}, nil
+			return answer{finish: TooLong, said: p.text}, nil
 		case filtered:
 			return answer{finish: Filtered, text: p.text}, nil
 		case adapt:
@@ -39,10 +39,10 @@ func (c *call) attempts(ctx context.Context, start func() error) (answer, error)
 		case refusal:
 			if p.status == 401 && !reread && c.d.keys.reread(c.m) {
 				reread = true
-				if c.key, err = c.d.keys.key(c.m); err != nil {
+				if c.cred, err = c.d.keys.credential(c.m); err != nil {
 					return answer{}, err
 				}
-				lane = c.d.laneOf(accountOf(c.m, c.key), c.m.local)
+				lane = c.d.laneOf(accountOf(c.m, c.cred), c.m.local)
 				continue
 			}
 		}
@@ -114,11 +114,7 @@ func (c *call) once(ctx context.Context, circuit *circuit, lane *lane, start fun
 		return answer{}, nil, err
 	}
 	c.tries++
-	times := c.d.times
-	if c.m.FirstByte > 0 && c.d.cfg.Times.FirstByte == 0 {
-		times.FirstByte = c.m.FirstByte
-	}
-	set := wireFields(c.m, c.r, c.out, c.d.adaptation(c.m.Name))
+	x := c.exchange()
 	// What was sent is paid for: the try ends by its own limits, not with its caller.
 	run, cut := context.WithCancelCause(context.WithoutCancel(ctx))
 	stopWatch := context.AfterFunc(ctx, func() {
@@ -126,7 +122,7 @@ func (c *call) once(ctx context.Context, circuit *circuit, lane *lane, start fun
 			cut(ledger.ErrTakenOver)
 		}
 	})
-	a, x, err := send(run, c.d.base, c.m, c.key, c.r, times, set, c.r.Progress)
+	a, err := send(run, x, c.m, c.r, c.out, c.d.adaptation(c.m.Name))
 	stopWatch()
 	cut(nil)
 	if err == nil {
@@ -140,6 +136,10 @@ func (c *call) once(ctx context.Context, circuit *circuit, lane *lane, start fun
 		lane.leave(false, false)
 		return answer{}, nil, ledger.ErrTakenOver
 	}
+	if ce := (*credentialError)(nil); errors.As(err, &ce) {
+		lane.leave(false, false)
+		return answer{}, nil, ce.fault
+	}
 	p := classifyError(err, x.sent.Load(), time.Now())
 	p.text = c.d.keys.scrub(p.text)
 	p.said = c.d.keys.scrub(p.said)
@@ -147,6 +147,20 @@ func (c *call) once(ctx context.Context, circuit *circuit, lane *lane, start fun
 	settled = true
 	c.after(ctx, circuit, lane, &p, x)
 	return answer{}, &p, nil
+}
+
+// exchange prepares the HTTP request of a try. Models that think before they speak get more time.
+func (c *call) exchange() *exchange {
+	times, own := c.d.times, c.d.cfg.Times
+	if c.m.FirstByte > 0 && own.FirstByte == 0 {
+		times.FirstByte = c.m.FirstByte
+		if own.KeepAlive == 0 {
+			times.KeepAlive = max(times.KeepAlive, 540*time.Second)
+		}
+	}
+	x := &exchange{base: c.d.base, cred: c.cred, query: c.m.query, times: times}
+	x.onData = tell(x, c.r.Progress)
+	return x
 }
 
 // after books what a failed try leaves behind: the circuit, the pause, what was possibly paid.
@@ -162,7 +176,7 @@ func (c *call) after(ctx context.Context, circuit *circuit, lane *lane, p *probl
 	if p.class == limit && p.wait > 0 {
 		lane.pause(min(p.wait, c.d.times.LongWait))
 		if c.d.pauses != nil {
-			c.d.pauses.Announce(accountOf(c.m, c.key), p.wait)
+			c.d.pauses.Announce(accountOf(c.m, c.cred), p.wait)
 		}
 	}
 	if p.paid {
@@ -216,35 +230,28 @@ func (c *circuit) untested() {
 	c.testing = false
 }
 
-// Probe asks a provider for its models, and if it lists none for one token: it tells whether name can be called.
+// Probe asks a provider for its models, and if that does not tell for one token: it tells whether name can be called.
 func (d *Door) Probe(ctx context.Context, name string) error {
+	seen, err := d.Check(ctx, name)
+	if err != nil || seen == SeenModel {
+		return err
+	}
 	m, err := d.table.resolve(name, d.env)
 	if err != nil {
 		return err
 	}
-	if m.Recording {
-		_, err := d.shelf.Open(ctx, m.Name)
-		return err
-	}
-	key, err := d.keys.key(m)
+	cred, err := d.keys.credential(m)
 	if err != nil {
 		return err
-	}
-	listed, err := d.list(ctx, m, key)
-	if err != nil {
-		return err
-	}
-	if listed {
-		return nil
 	}
 	r := Request{Model: name, Origin: Origin{Scope: []string{"probe", "_"}, Step: "probe", Call: "probe"},
 		Messages: []Message{Say(User, "Say ok.")}, MaxTokens: 16}
-	c := &call{d: d, m: m, r: r, key: key, out: 16 + m.Reasoning}
+	c := &call{d: d, m: m, r: r, cred: cred, out: 16 + m.Reasoning}
 	_, err = c.attempts(ctx, func() error { return nil })
 	return err
 }
 
 // errNotListed is a model that its provider's list lacks.
 func errNotListed(m Model) error {
-	return fault.New(fault.NotFound, "MODEL_UNKNOWN", "%s lists no model %s", m.Title, m.wire).WithMeta("model", m.Name).WithNext("nullius doctor")
+	return fault.New(fault.NotFound, "MODEL_UNKNOWN", "%s lists no model %s", m.Title, m.wire).WithMeta("model", m.Name).WithNext("nullius models")
 }

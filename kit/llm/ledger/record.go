@@ -28,9 +28,11 @@ type Usage struct {
 	Input      int64 `json:"input,omitempty"` // not from a cache
 	CacheRead  int64 `json:"cache_read,omitempty"`
 	CacheWrite int64 `json:"cache_write,omitempty"`
-	Output     int64 `json:"output,omitempty"` // with Reasoning
-	Reasoning  int64 `json:"reasoning,omitempty"`
-	Estimated  bool  `json:"estimated,omitempty"`
+	// CacheWrite1h is the part of CacheWrite that is kept for an hour instead of five minutes.
+	CacheWrite1h int64 `json:"cache_write_1h,omitempty"`
+	Output       int64 `json:"output,omitempty"` // with Reasoning
+	Reasoning    int64 `json:"reasoning,omitempty"`
+	Estimated    bool  `json:"estimated,omitempty"`
 }
 
 // Total is every token that counts against a limit.
@@ -39,7 +41,7 @@ func (u Usage) Total() int64 { return u.Input + u.CacheRead + u.CacheWrite + u.O
 // Add sums two usages.
 func (u Usage) Add(o Usage) Usage {
 	return Usage{
-		Input: u.Input + o.Input, CacheRead: u.CacheRead + o.CacheRead, CacheWrite: u.CacheWrite + o.CacheWrite,
+		Input: u.Input + o.Input, CacheRead: u.CacheRead + o.CacheRead, CacheWrite: u.CacheWrite + o.CacheWrite, CacheWrite1h: u.CacheWrite1h + o.CacheWrite1h,
 		Output: u.Output + o.Output, Reasoning: u.Reasoning + o.Reasoning, Estimated: u.Estimated || o.Estimated,
 	}
 }
