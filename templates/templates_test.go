@@ -22,7 +22,7 @@ type result map[string]struct {
 }
 
 func TestNames_list_the_embedded_templates(t *testing.T) {
-	if got, want := templates.Names(), []string{"bandit_lite", "double_descent"}; !slices.Equal(got, want) {
+	if got, want := templates.Names(), []string{"bandit_lite", "double_descent", "grokking", "seir"}; !slices.Equal(got, want) {
 		t.Fatalf("names %v, want %v", got, want)
 	}
 	for _, name := range templates.Names() {
@@ -60,6 +60,13 @@ func TestBaselines_give_the_published_numbers(t *testing.T) {
 			{"epsilon_greedy", "regret", 62.6, 20.5, 0.05},
 			{"ucb1", "regret", 159.9, 2.5, 0.05},
 			{"thompson", "regret", 90.7, 4.4, 0.05},
+		}},
+		// The share ever infected solves A = 1 - exp(-R0 A): 0.797, 0.926, 0.980.
+		{"seir", []string{"epidemic_curves.png", "peaks.png"}, []number{
+			{"r0_2.0", "total_infected", 0.7979, 0.0022, 0.0005},
+			{"r0_2.8", "total_infected", 0.9252, 0.0009, 0.0005},
+			{"r0_4.0", "total_infected", 0.9798, 0.0004, 0.0005},
+			{"r0_2.8", "infected_peak", 0.1646, 0.0009, 0.0005},
 		}},
 	}
 	for _, tt := range tests {
