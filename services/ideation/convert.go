@@ -140,7 +140,7 @@ func toGenerated(g Generated) *ideationv1.GenerateIdeaResult {
 func toAssessed(a Assessed) *ideationv1.AssessNoveltyResult {
 	out := &ideationv1.AssessNoveltyResult{
 		Verdict: ideationv1.AssessNoveltyResult_Verdict(ideationv1.AssessNoveltyResult_Verdict_value[a.Verdict]), Reason: a.Reason,
-		Explanation: valid(a.Explanation), Usage: toUsage(a.Usage), Warnings: toWarnings(a.Warnings),
+		Explanation: valid(a.Explanation), Usage: toUsage(a.Usage), Warnings: toWarnings(a.Warnings), Next: valid(a.Next),
 	}
 	for _, r := range a.Rounds {
 		out.Rounds = append(out.Rounds, &ideationv1.NoveltyRound{Query: r.Query, QueryUsed: r.Used, Rung: int32(r.Rung), Asked: toAsked(r.Asked), PaperIds: r.PaperIDs})

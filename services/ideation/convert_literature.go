@@ -133,6 +133,7 @@ func unanswered(asked []literature.Asked) error {
 func toSearch(r literature.SearchResult) *literaturev1.SearchResult {
 	out := &literaturev1.SearchResult{
 		Outcome: literaturev1.SearchResult_Outcome(literaturev1.SearchResult_Outcome_value[r.Outcome]), Asked: toAsked(r.Asked), QueryUsed: valid(r.QueryUsed), Rung: int32(r.Rung),
+		Sentence: valid(r.Sentence), Next: valid(r.Next),
 	}
 	for i := range r.Papers {
 		out.Papers = append(out.Papers, toPaper(&r.Papers[i]))
@@ -143,6 +144,7 @@ func toSearch(r literature.SearchResult) *literaturev1.SearchResult {
 func toResolve(r literature.ResolveResult) *literaturev1.ResolveResult {
 	out := &literaturev1.ResolveResult{
 		Outcome: literaturev1.ResolveResult_Outcome(literaturev1.ResolveResult_Outcome_value[r.Outcome]), Paper: toPaper(r.Paper), Weak: r.Weak, Asked: toAsked(r.Asked),
+		Sentence: valid(r.Sentence), Next: valid(r.Next),
 	}
 	for _, d := range r.Differences {
 		out.Differences = append(out.Differences, &literaturev1.Difference{Field: d.Field, Asked: valid(d.Asked), Found: valid(d.Found)})
@@ -158,7 +160,7 @@ func toAsked(asked []literature.Asked) []*literaturev1.Asked {
 	for _, a := range asked {
 		m := &literaturev1.Asked{
 			Engine: a.Engine, Result: literaturev1.Asked_Result(literaturev1.Asked_Result_value[a.Result]), Cause: a.Cause, Detail: valid(a.Detail),
-			Request: valid(a.Request), Rung: int32(a.Rung), Total: a.Total, Cached: a.Cached, CostUsd: a.CostUSD, RetryAfter: duration(a.RetryAfter),
+			Request: valid(a.Request), Rung: int32(a.Rung), Total: a.Total, Cached: a.Cached, CostUsd: a.CostUSD, RetryAfter: duration(a.RetryAfter), Next: valid(a.Next),
 		}
 		if !a.AsOf.IsZero() {
 			m.AsOf = timestamppb.New(a.AsOf)

@@ -70,6 +70,7 @@ type Nearest struct{ PaperID, Shares, Differs string }
 type Assessed struct {
 	Verdict     string
 	Reason      string // of UNDECIDED
+	Next        string // of UNDECIDED: what a person can do
 	Explanation string
 	Rounds      []Round
 	Nearest     []Nearest
@@ -121,11 +122,39 @@ func (s *Service) Assess(ctx context.Context, in Assess, tell literature.Tell) (
 	return j.out, err
 }
 
+// undecided says why there is no verdict; what the model said stands after it.
 func (j *judge) undecided(reason, why string) {
 	j.out.Verdict, j.out.Reason = Undecided, reason
-	if j.out.Explanation == "" {
-		j.out.Explanation = why
+	j.out.Explanation = strings.TrimSpace(why + " " + j.out.Explanation)
+	switch reason {
+	case NoAnswer, OnlyLocal, TooFew:
+		j.out.Next = "nullius fork " + j.ideaName() + " --at N"
+	default:
+		j.out.Next = "nullius logs " + j.ideaName() + " --stage novelty"
 	}
+}
+
+// ideaName is the idea as commands take it.
+func (j *judge) ideaName() string {
+	parts := strings.SplitN(j.step, "/", 3)
+	return parts[0] + "/" + parts[1] // the step was checked
+}
+
+// silence says which engines did not answer, and why.
+func (j *judge) silence(who string) string {
+	var said []string
+	for _, r := range j.out.Rounds {
+		for _, a := range r.Asked {
+			d := strings.TrimSuffix(a.Detail, ".")
+			if a.Result != literature.Answered && d != "" && !slices.Contains(said, d) && len(said) < 5 {
+				said = append(said, d)
+			}
+		}
+	}
+	if len(said) == 0 {
+		return who + "."
+	}
+	return who + ": " + strings.Join(said, "; ") + "."
 }
 
 func (j *judge) run(ctx context.Context) error {
@@ -160,7 +189,7 @@ func (j *judge) run(ctx context.Context) error {
 		}
 	}
 	if j.answered() == 0 {
-		j.undecided(NoAnswer, "No engine answered.")
+		j.undecided(NoAnswer, j.silence("No engine answered"))
 		return nil
 	}
 	j.undecided(NoVerdict, fmt.Sprintf("The model gave no verdict within %d rounds.", rounds))
@@ -318,13 +347,15 @@ func (j *judge) settle(d decision) {
 	case d.verdict == NotNovel:
 		j.undecided(NoVerdict, "The model called the idea known and named no paper that it had been shown.")
 	case j.answered() == 0:
-		j.undecided(NoAnswer, "No engine answered a search.")
+		j.undecided(NoAnswer, j.silence("No engine answered"))
 	case d.verdict == Novel && far == 0:
-		j.undecided(OnlyLocal, "Only the local list of papers was searched.")
+		j.undecided(OnlyLocal, j.silence("Only the local list of papers answered"))
 	case d.verdict == Novel && (far < wantAnswers || found < wantFound):
 		j.undecided(TooFew, fmt.Sprintf("NOVEL needs %d searches that were answered from beyond the local list, %d of which found papers.", wantAnswers, wantFound))
 	case d.verdict == Novel:
 		j.out.Verdict = Novel
+	case d.explanation != "":
+		j.undecided(NoVerdict, "")
 	default:
 		j.undecided(NoVerdict, "The model could not tell.")
 	}

@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -16,42 +19,65 @@ import (
 	"nullius.dev/kit/llm"
 	"nullius.dev/kit/store"
 
+	"nullius.dev/services/ideation/internal/arxiv"
 	"nullius.dev/services/ideation/internal/idea"
 	"nullius.dev/services/ideation/internal/literature"
 	"nullius.dev/services/ideation/internal/openalex"
+	"nullius.dev/services/ideation/internal/paper"
+	"nullius.dev/services/ideation/internal/semanticscholar"
 )
 
 // Config is what an operator sets.
 type Config struct {
-	Listen   string         `yaml:"listen"`
-	DataDir  string         `yaml:"-"`       // the literature cache lies in it; empty: in memory
-	Engine   string         `yaml:"engine"`  // of requests that name none
-	Offline  bool           `yaml:"offline"` // never dial an engine
-	Index    string         `yaml:"index"`   // a list of papers beside the bundled one (SQLite); empty: none
-	Contact  string         `yaml:"contact"` // mail address told to engines; empty: none
-	OpenAlex OpenAlexConfig `yaml:"openalex"`
+	Listen          string         `yaml:"listen"`
+	DataDir         string         `yaml:"-"`       // the literature cache and the user's list lie in it; empty: in memory, none
+	Engine          string         `yaml:"engine"`  // of requests that name none
+	Offline         bool           `yaml:"offline"` // never dial an engine
+	Index           string         `yaml:"index"`   // a list of papers beside the bundled one (SQLite); empty: ideation/papers.sqlite in the data folder
+	Contact         string         `yaml:"contact"` // mail address told to engines; empty: none
+	SemanticScholar EngineConfig   `yaml:"semanticscholar"`
+	OpenAlex        OpenAlexConfig `yaml:"openalex"`
+	ArXiv           EngineConfig   `yaml:"arxiv"`
 }
 
-// OpenAlexConfig is how OpenAlex is reached. Its key comes from OPENALEX_API_KEY or OPENALEX_API_KEY_FILE.
+// EngineConfig is how an engine is reached. Keys come from S2_API_KEY and OPENALEX_API_KEY, or the files that their twins
+// with _FILE name.
+type EngineConfig struct {
+	BaseURL  string        `yaml:"base_url"`
+	Interval time.Duration `yaml:"interval"`  // between requests, over all processes; 0: the engine's own
+	TryLimit time.Duration `yaml:"try_limit"` // of one try; 0: 30 s
+}
+
+// OpenAlexConfig adds what to do when the free allowance of a day is spent.
 type OpenAlexConfig struct {
-	BaseURL string `yaml:"base_url"`
+	EngineConfig `yaml:",inline"`
+	SpendPrepaid bool `yaml:"spend_prepaid"` // go on with prepaid money
 }
 
-// DefaultConfig is a service on this machine that asks OpenAlex, then the bundled list.
+// DefaultConfig is a service on this machine that asks Semantic Scholar if there is a key, OpenAlex, arXiv, then local lists.
 func DefaultConfig() Config {
-	return Config{Listen: "127.0.0.1:7001", Engine: literature.Auto, OpenAlex: OpenAlexConfig{BaseURL: openalex.DefaultBase}}
+	return Config{
+		Listen: "127.0.0.1:7001", Engine: literature.Auto, SemanticScholar: EngineConfig{BaseURL: semanticscholar.DefaultBase},
+		OpenAlex: OpenAlexConfig{EngineConfig: EngineConfig{BaseURL: openalex.DefaultBase}}, ArXiv: EngineConfig{BaseURL: arxiv.DefaultBase},
+	}
 }
 
 // Validate refuses what cannot work.
 func (c Config) Validate() error {
-	switch c.Engine {
-	case "", literature.Auto, "openalex", "local":
-	default:
-		return fault.New(fault.Invalid, "FIELD_INVALID", "engine %q is not one of auto, openalex, local", c.Engine).WithField("engine", "wants auto, openalex or local")
+	names := []string{literature.Auto, paper.SemanticScholar, paper.OpenAlex, paper.ArXiv, paper.Local}
+	if c.Engine != "" && !slices.Contains(names, c.Engine) {
+		all := strings.Join(names, ", ")
+		return fault.New(fault.Invalid, "FIELD_INVALID", "engine %q is not one of %s", c.Engine, all).WithField("engine", "wants one of "+all)
 	}
-	u, err := url.Parse(c.OpenAlex.BaseURL)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return fault.New(fault.Invalid, "FIELD_INVALID", "openalex.base_url %q is no http address", c.OpenAlex.BaseURL).WithField("openalex.base_url", "wants http(s)://host")
+	for name, e := range map[string]EngineConfig{"semanticscholar": c.SemanticScholar, "openalex": c.OpenAlex.EngineConfig, "arxiv": c.ArXiv} {
+		u, err := url.Parse(e.BaseURL)
+		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			return fault.New(fault.Invalid, "FIELD_INVALID", "%s.base_url %q is no http address", name, e.BaseURL).WithField(name+".base_url", "wants http(s)://host")
+		}
+		if e.Interval < 0 || e.TryLimit < 0 || e.Interval > time.Hour || e.TryLimit > 10*time.Minute {
+			return fault.New(fault.Invalid, "FIELD_INVALID", "%s.interval or try_limit is out of bounds", name).
+				WithField(name, "wants an interval up to 1h and a try_limit up to 10m")
+		}
 	}
 	if strings.ContainsAny(c.Contact, "\r\n()") || len(c.Contact) > 200 {
 		return fault.New(fault.Invalid, "FIELD_INVALID", "contact is no mail address").WithField("contact", "wants a mail address")
@@ -233,7 +259,15 @@ func (d *door) ask(ctx context.Context, call string, system []llm.Part, messages
 			return nil
 		}
 		problem = bad.Error()
-		if try == 1 {
+		if refuses(rep.Text) {
+			problem = "it is a refusal, but the task is to plan and judge harmless experiments"
+		}
+		switch {
+		case try == 1 && refuses(rep.Text): // a refusal in prose is one too
+			rep.Finish = llm.Refused
+			reason, sentence, _ := rep.Outcome(o)
+			return &unusable{reason, sentence, rep.Text}
+		case try == 1:
 			return &unusable{OutputInvalid, fmt.Sprintf("%s of %s cannot be used: %s.", call, o.Step, problem), rep.Text}
 		}
 		prompt, err := again(problem)
@@ -247,6 +281,13 @@ func (d *door) ask(ctx context.Context, call string, system []llm.Part, messages
 		messages = append(messages[:len(messages):len(messages)], llm.Say(llm.Assistant, strings.ToValidUTF8(said, "")), llm.Say(llm.User, prompt))
 	}
 	return nil
+}
+
+var refusal = regexp.MustCompile(`(?i)^\s*(i'?m (very |so )?sorry|i am (very |so )?sorry|sorry,|i cannot|i can ?not|i can't|i won't|i'?m unable|i am unable|i'?m not able|i am not able|as an ai|unfortunately,? i)`)
+
+// refuses reports whether a reply without an object says no.
+func refuses(reply string) bool {
+	return len(reply) < 1500 && refusal.MatchString(strings.ReplaceAll(reply, "’", "'"))
 }
 
 // answer is a reply with the object in it, or with why there is none.

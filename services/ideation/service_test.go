@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -42,11 +43,16 @@ func start(t *testing.T, replies map[string][]string, openAlex http.HandlerFunc)
 		cfg.Offline = true
 	} else {
 		srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/arxiv") { // what a test is about is OpenAlex
+				rw.WriteHeader(http.StatusBadRequest)
+				return
+			}
 			w.requests.Add(1)
 			openAlex(rw, r)
 		}))
 		t.Cleanup(srv.Close)
-		cfg.OpenAlex.BaseURL = srv.URL
+		cfg.OpenAlex.BaseURL, cfg.OpenAlex.Interval = srv.URL, time.Millisecond
+		cfg.ArXiv.BaseURL, cfg.ArXiv.Interval = srv.URL+"/arxiv", time.Millisecond
 	}
 	d, err := store.Edit(t.Context(), w.blobs, "", map[string][]byte{"experiment.py": []byte("print('noise')\n")}, nil)
 	if err != nil {
@@ -129,6 +135,9 @@ func TestGenerateIdea(t *testing.T) {
 		{"prose, then an object", map[string][]string{"draft": {"Let me think about it."}, "draft/retry-1": {ours}}, 1, ideationv1.GenerateIdeaResult_IDEA, "Early stopping against ridge", 1},
 		{"nothing, twice", map[string][]string{"draft": {""}, "draft/retry-1": {"{}"}}, 1, ideationv1.GenerateIdeaResult_LLM_OUTPUT_INVALID, "", 0},
 		{"a refusal", map[string][]string{"draft": {"!refused I cannot help with that."}}, 1, ideationv1.GenerateIdeaResult_LLM_REFUSED, "", 0},
+		{"a refusal in prose, twice", map[string][]string{"draft": {"I’m sorry, but I can't help with that."}, "draft/retry-1": {"I cannot assist with this request."}}, 1, ideationv1.GenerateIdeaResult_LLM_REFUSED, "", 0},
+		{"a refusal in prose, then an idea", map[string][]string{"draft": {"I'm sorry, I cannot do that."}, "draft/retry-1": {ours}}, 1, ideationv1.GenerateIdeaResult_IDEA, "Early stopping against ridge", 1},
+		{"prose that is no refusal, twice", map[string][]string{"draft": {"Interesting task."}, "draft/retry-1": {"I cannot decide between two ideas, so here are thoughts. " + strings.Repeat("More of them. ", 120)}}, 1, ideationv1.GenerateIdeaResult_LLM_OUTPUT_INVALID, "", 0},
 		{"too long a prompt", map[string][]string{"draft": {"!too_long"}}, 1, ideationv1.GenerateIdeaResult_CONTEXT_TOO_LONG, "", 0},
 		{"a duplicate is sent back once", map[string][]string{"draft": {copied}, "draft/duplicate": {ours}}, 1, ideationv1.GenerateIdeaResult_IDEA, "Early stopping against ridge", 1},
 		{"a duplicate twice is dropped", map[string][]string{"draft": {copied}, "draft/duplicate": {copied}}, 1, ideationv1.GenerateIdeaResult_DUPLICATE, "Ridge penalties per width", 1},
@@ -235,6 +244,7 @@ func TestAssessNovelty(t *testing.T) {
 		{"prose of another system's form", map[string][]string{"round-1": {search("bandits")}, "round-2": {"I looked. Decision made: not novel."}}, nil, "local", "UNDECIDED", "NO_VERDICT", 0},
 		{"nothing usable", map[string][]string{"round-1": {"hm"}, "round-1/retry-1": {"hm"}}, nil, "local", "UNDECIDED", "LLM_OUTPUT_INVALID", 0},
 		{"a refusal", map[string][]string{"round-1": {"!refused no"}}, nil, "local", "UNDECIDED", "LLM_REFUSED", 0},
+		{"a refusal in prose, twice", map[string][]string{"round-1": {"I'm sorry, but I am unable to help."}, "round-1/retry-1": {"As an AI, I cannot judge that."}}, nil, "local", "UNDECIDED", "LLM_REFUSED", 0},
 		{"the last round must decide", map[string][]string{"round-1": {search("a1 lasso")}, "round-2": {search("b2 ridge")}, "round-3": {search("c3 trees")}, "round-4": {search("d4 forest")}, "round-5": {search("e5")}, "round-5/retry-1": {search("f6")}}, nil, "local", "UNDECIDED", "LLM_OUTPUT_INVALID", 0},
 	}
 	for _, tt := range tests {
@@ -282,7 +292,6 @@ func TestSearchPapers(t *testing.T) {
 		"an empty query":           {},
 		"a query without words":    {Query: "!?* |"},
 		"a step without a call":    {Query: "x", Step: "s/i/t"},
-		"an engine yet to come":    {Query: "x", Engine: "semanticscholar"},
 		"an engine nobody has":     {Query: "x", Engine: "google"},
 		"a recording without step": {Query: "x", Engine: "recording/" + strings.Repeat("0", 64)},
 	} {

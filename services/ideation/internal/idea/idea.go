@@ -220,17 +220,22 @@ func fold(m map[string]any) Object {
 	sort.Strings(keys)
 	out := make(Object, len(m))
 	for _, k := range keys {
-		n := strings.Map(func(r rune) rune {
-			if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
-				return r
-			}
-			return -1
-		}, strings.ToLower(k))
+		n := letters(k)
 		if _, twice := out[n]; !twice {
 			out[n] = m[k]
 		}
 	}
 	return out
+}
+
+// letters is a field's name as names are compared.
+func letters(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, strings.ToLower(name))
 }
 
 func (o Object) get(names ...string) (any, bool) {

@@ -4,9 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"nullius.dev/kit/fault"
@@ -39,11 +39,11 @@ type Broker struct {
 	Replay  Replay
 	Cache   *Cache // nil: none
 	Now     func() time.Time
-	Default string // engine of a request that names none
-	Offline bool   // nothing that dials is asked
+	Log     *slog.Logger // nil: nobody is told of requests that engines reject
+	Default string       // engine of a request that names none
+	Offline bool         // nothing that dials is asked
 
-	mu       sync.Mutex
-	circuits map[string]*circuit
+	flights flights
 }
 
 // Names lists the engines that can be named in a request.
@@ -65,11 +65,7 @@ func (b *Broker) CheckEngine(name string) error {
 			return nil
 		}
 	}
-	why := "is no literature engine"
-	if name == paper.SemanticScholar || name == paper.ArXiv {
-		why = "cannot be asked yet"
-	}
-	return fault.New(fault.Invalid, "FIELD_INVALID", "engine %q %s; there are %s", clip(name), why, strings.Join(b.Names(), ", ")).
+	return fault.New(fault.Invalid, "FIELD_INVALID", "engine %q is no literature engine; there are %s", clip(name), strings.Join(b.Names(), ", ")).
 		WithField("engine", "wants one of "+strings.Join(b.Names(), ", ")).WithNext("--engine auto")
 }
 
@@ -80,22 +76,45 @@ func clip(s string) string {
 	return s
 }
 
-// engines lists whom to ask, and those that are passed over with the reason.
-func (b *Broker) engines(name string) (ask []Engine, skipped []Asked) {
+// plan is whom to ask, in which order, and who is passed over with the reason.
+type plan struct {
+	ask     []Engine
+	skipped []Asked
+	call    Call
+}
+
+func (b *Broker) plan(name string, pin Pin, tell Tell) plan {
 	if name == "" {
 		name = b.Default
 	}
+	out := plan{call: Call{Tell: tell}}
+	if pin != nil {
+		o := ledger.Origin(*pin)
+		out.call.Lane = o.Study()
+	}
+	online := 0
 	for _, e := range b.Engines {
 		if name != Auto && name != "" && e.Name() != name {
 			continue
 		}
-		if b.Offline && e.Online() {
-			skipped = append(skipped, Asked{Engine: e.Name(), Result: Skipped, Cause: Offline, Detail: e.Title() + " was not asked: this installation is offline."})
+		skip := Asked{Engine: e.Name(), Result: Skipped}
+		switch {
+		case b.Offline && e.Online():
+			skip.Cause, skip.Detail = Offline, e.Title()+" was not asked: this installation is offline."
+		case name == Auto && e.Missing() != "":
+			skip.Cause, skip.Next = KeyMissing, "export "+e.Missing()+"=…"
+			skip.Detail = fmt.Sprintf("%s was passed over: it answers callers without a key only now and then, and %s is not set.", e.Title(), e.Missing())
+		default:
+			out.ask = append(out.ask, e)
+			if e.Online() {
+				online++
+			}
 			continue
 		}
-		ask = append(ask, e)
+		out.skipped = append(out.skipped, skip)
 	}
-	return ask, skipped
+	out.call.Patient = online == 1
+	return out
 }
 
 // Pin says under which name of the ledger an answer is kept; nil: not pinned.
@@ -145,7 +164,7 @@ func (b *Broker) Search(ctx context.Context, q Query, pin Pin, tell Tell) (Searc
 		return SearchResult{}, err
 	}
 	digest := q.digest()
-	r, err := pinned(ctx, b, pin, q.Engine, digest, func(ctx context.Context) (SearchResult, error) { return b.search(ctx, q, digest, tell), nil })
+	r, err := pinned(ctx, b, pin, q.Engine, digest, func(ctx context.Context) (SearchResult, error) { return b.search(ctx, q, digest, pin, tell), nil })
 	for i := range r.Papers { // of a recording, written by hand perhaps
 		r.Papers[i] = r.Papers[i].Clean()
 	}
@@ -153,15 +172,15 @@ func (b *Broker) Search(ctx context.Context, q Query, pin Pin, tell Tell) (Searc
 	return r, err
 }
 
-func (b *Broker) search(ctx context.Context, q Query, digest string, tell Tell) SearchResult {
-	ask, asked := b.engines(q.Engine)
-	out := SearchResult{Outcome: Unavailable, Asked: asked}
+func (b *Broker) search(ctx context.Context, q Query, digest string, pin Pin, tell Tell) SearchResult {
+	p := b.plan(q.Engine, pin, tell)
+	out := SearchResult{Outcome: Unavailable, Asked: p.skipped}
 	var lists [][]paper.Paper
-	for i, e := range ask {
+	for i, e := range p.ask {
 		if i > 0 {
-			tell(Progress{Phase: "asking the next engine", Detail: e.Title()})
+			out.Asked = handOver(out.Asked, e, tell)
 		}
-		found := b.searchOne(ctx, e, q, digest, tell)
+		found := b.searchOne(ctx, e, q, digest, p.call)
 		out.Asked = append(out.Asked, found.Asked...)
 		if found.Outcome != Unavailable && out.Outcome == Unavailable {
 			out.Outcome = Nothing
@@ -176,11 +195,12 @@ func (b *Broker) search(ctx context.Context, q Query, digest string, tell Tell) 
 		}
 	}
 	out.Papers = paper.Fuse(lists, q.Limit)
+	out.Sentence, out.Next = ofSearch(out)
 	return out
 }
 
-// searchOne climbs the ladder at one engine.
-func (b *Broker) searchOne(ctx context.Context, e Engine, q Query, digest string, tell Tell) SearchResult {
+// searchOne asks one engine, or its cache; searches for the same that come meanwhile share the answer.
+func (b *Broker) searchOne(ctx context.Context, e Engine, q Query, digest string, call Call) SearchResult {
 	out := SearchResult{Outcome: Unavailable}
 	if hit, ok := b.fromCache(ctx, e, "search", digest, q.MaxAge); ok {
 		if json.Unmarshal(hit.body, &out) == nil {
@@ -188,20 +208,34 @@ func (b *Broker) searchOne(ctx context.Context, e Engine, q Query, digest string
 			return out
 		}
 	}
+	return shared(ctx, &b.flights, "search "+e.Name()+" "+digest, call.Tell, func() SearchResult {
+		out := b.climb(ctx, e, q, call)
+		if !hasFailure(out.Asked) && len(out.Asked) > 0 {
+			b.toCache(ctx, e, "search", digest, len(out.Papers) == 0, out)
+		}
+		return out
+	})
+}
+
+// climb goes down the ladder at one engine.
+func (b *Broker) climb(ctx context.Context, e Engine, q Query, call Call) SearchResult {
+	out := SearchResult{Outcome: Unavailable}
 	if doi, arXiv := paper.FindIDs(q.Text); doi != "" || arXiv != "" {
-		a := b.ask(ctx, e, tell, func(t Tell) Answer { return e.ByID(ctx, doi, arXiv, t) })
-		out.Asked = append(out.Asked, b.told(e, a, 0))
+		a := e.ByID(ctx, ID{doi, arXiv}, call)
+		if !a.Unable {
+			out.Asked = append(out.Asked, b.told(ctx, e, a, 0))
+		}
 		if len(a.Papers) > 0 {
 			out.Outcome, out.Papers, out.QueryUsed = FoundPapers, a.Papers, strings.TrimSpace(doi+" "+arXiv)
 			return out
 		}
 	}
-	for _, rung := range query.Ladder(q.Text, e.AnyWord(), func(w string) int { return b.Local.Rarity(ctx, w) }) {
+	for _, rung := range query.Ladder(q.Text, e.Ladder(), func(w string) int { return b.Local.Rarity(ctx, w) }) {
 		if rung.Number > 0 {
-			tell(Progress{Phase: "relaxing the query", Detail: rung.Text()})
+			call.Tell(Progress{Phase: "relaxing the query", Detail: rung.Text()})
 		}
-		a := b.ask(ctx, e, tell, func(t Tell) Answer { return e.Search(ctx, rung, q.From, q.To, q.Limit, t) })
-		out.Asked = append(out.Asked, b.told(e, a, rung.Number))
+		a := e.Search(ctx, Search{Rung: rung, From: q.From, To: q.To, Limit: q.Limit}, call)
+		out.Asked = append(out.Asked, b.told(ctx, e, a, rung.Number))
 		if a.Failure != nil {
 			break
 		}
@@ -221,10 +255,16 @@ func (b *Broker) searchOne(ctx context.Context, e Engine, q Query, digest string
 		out.Outcome = FoundPapers
 		out.Papers = out.Papers[:min(len(out.Papers), q.Limit)]
 	}
-	if !hasFailure(out.Asked) && len(out.Asked) > 0 {
-		b.toCache(ctx, e, "search", digest, len(out.Papers) == 0, out)
-	}
 	return out
+}
+
+// handOver says that the next engine is asked, in the sentence of the one that failed too.
+func handOver(asked []Asked, e Engine, tell Tell) []Asked {
+	tell(Progress{Phase: "asking the next engine", Detail: e.Title()})
+	if n := len(asked) - 1; n >= 0 && asked[n].Result == Failed && asked[n].Detail != "" {
+		asked[n].Detail = strings.TrimSuffix(asked[n].Detail, ".") + "; " + e.Title() + " was asked."
+	}
+	return asked
 }
 
 func hasFailure(asked []Asked) bool {
@@ -242,52 +282,24 @@ func distinct(papers []paper.Paper) []paper.Paper {
 }
 
 // told is an answer as it is reported.
-func (b *Broker) told(e Engine, a Answer, rung int) Asked {
+func (b *Broker) told(ctx context.Context, e Engine, a Answer, rung int) Asked {
 	out := Asked{Engine: e.Name(), Request: a.Request, Rung: rung, Total: a.Total, CostUSD: a.CostUSD, AsOf: b.Now().UTC().Truncate(time.Second)}
 	switch {
 	case a.Failure != nil:
-		out.Result, out.Cause, out.Detail, out.RetryAfter = Failed, a.Failure.Cause, a.Failure.Detail, a.Failure.RetryAfter
+		out.Result, out.Cause, out.Detail, out.RetryAfter, out.Next = Failed, a.Failure.Cause, a.Failure.Detail, a.Failure.RetryAfter, a.Failure.Next
+		if a.Failure.Cause == Rejected && b.Log != nil { // our bug
+			b.Log.ErrorContext(ctx, "literature engine rejected a request", "engine", e.Name(), "detail", a.Failure.Detail)
+		}
 	case len(a.Papers) == 0:
 		out.Result = Empty
 		if !e.Online() {
-			out.Cause, out.Detail = Coverage, "Not in the local index, which proves nothing."
+			out.Cause, out.Next = Coverage, "nullius literature import FILE"
+			out.Detail = fmt.Sprintf("Not among the local index's %d papers: proves nothing.", b.Local.Count(ctx))
 		}
 	default:
 		out.Result = Answered
 	}
 	return out
-}
-
-// ask sends one request unless the engine's circuit is open.
-func (b *Broker) ask(ctx context.Context, e Engine, tell Tell, send func(Tell) Answer) Answer {
-	if !e.Online() {
-		return send(tell)
-	}
-	c := b.circuit(e.Name())
-	if until, open := c.open(b.Now()); open {
-		return Answer{Failure: &Failure{
-			Cause: Outage, RetryAfter: until.Sub(b.Now()),
-			Detail: fmt.Sprintf("%s failed several times and is left alone until %s.", e.Title(), until.UTC().Format("15:04:05 MST")),
-		}}
-	}
-	tell(Progress{Phase: "asking " + e.Title()})
-	a := send(tell)
-	c.saw(b.Now(), a.Failure, ctx.Err() != nil)
-	return a
-}
-
-func (b *Broker) circuit(name string) *circuit {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.circuits == nil {
-		b.circuits = map[string]*circuit{}
-	}
-	c := b.circuits[name]
-	if c == nil {
-		c = &circuit{}
-		b.circuits[name] = c
-	}
-	return c
 }
 
 // noMatch is the reference part of candidates that did not match, for people.

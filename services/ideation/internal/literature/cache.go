@@ -11,6 +11,8 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite" // the driver
+
+	"nullius.dev/services/ideation/internal/limit"
 )
 
 // Ages up to which an answer is taken from the cache.
@@ -67,6 +69,9 @@ func openCache(ctx context.Context, dsn string, conns int) (*Cache, error) {
 	}
 	return &Cache{db: db}, nil
 }
+
+// Rates keeps what processes agree on about engines in the same file; a cache in memory limits this process alone.
+func (c *Cache) Rates(ctx context.Context) (limit.Store, error) { return limit.SQL(ctx, c.db) }
 
 // Close closes the file.
 func (c *Cache) Close() error { return c.db.Close() }

@@ -3,6 +3,7 @@ package literature
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"nullius.dev/services/ideation/internal/match"
@@ -18,7 +19,7 @@ func (b *Broker) Resolve(ctx context.Context, r Resolve, pin Pin, tell Tell) (Re
 		return ResolveResult{}, err
 	}
 	digest := r.digest()
-	out, err := pinned(ctx, b, pin, r.Engine, digest, func(ctx context.Context) (ResolveResult, error) { return b.resolve(ctx, r, digest, tell), nil })
+	out, err := pinned(ctx, b, pin, r.Engine, digest, func(ctx context.Context) (ResolveResult, error) { return b.resolve(ctx, r, digest, pin, tell), nil })
 	if out.Paper != nil {
 		p := out.Paper.Clean()
 		out.Paper = &p
@@ -29,26 +30,23 @@ func (b *Broker) Resolve(ctx context.Context, r Resolve, pin Pin, tell Tell) (Re
 	return out, err
 }
 
-func (b *Broker) resolve(ctx context.Context, r Resolve, digest string, tell Tell) ResolveResult {
-	ask, asked := b.engines(r.Engine)
-	out := ResolveResult{Outcome: EngineUnavailable, Asked: asked}
+func (b *Broker) resolve(ctx context.Context, r Resolve, digest string, pin Pin, tell Tell) ResolveResult {
+	p := b.plan(r.Engine, pin, tell)
+	out := ResolveResult{Outcome: EngineUnavailable, Asked: p.skipped}
 	var near []match.Decision
-	online, denied := 0, 0
-	for i, e := range ask {
+	var denied []Engine
+	for i, e := range p.ask {
 		if i > 0 {
-			tell(Progress{Phase: "asking the next engine", Detail: e.Title()})
+			out.Asked = handOver(out.Asked, e, tell)
 		}
-		d, said := b.resolveOne(ctx, e, r, digest, tell)
+		d, said := b.resolveOne(ctx, e, r, digest, p.call)
 		out.Asked = append(out.Asked, said...)
 		near = append(near, d)
-		if e.Online() {
-			online++
-			if !hasFailure(said) {
-				denied++
-			}
-		}
 		if d.Outcome != match.None {
 			return found(out, d, near)
+		}
+		if e.Online() && len(said) > 0 && !hasFailure(said) {
+			denied = append(denied, e)
 		}
 	}
 	out.Nearest = noMatch(near...)
@@ -56,11 +54,21 @@ func (b *Broker) resolve(ctx context.Context, r Resolve, digest string, tell Tel
 	if name == "" {
 		name = b.Default
 	}
-	// That a paper does not exist needs proof: the one engine that was chosen says so, or two that know the field do.
-	if denied > 0 && denied == online && (name != Auto || denied >= 2) {
+	if b.proven(name, r.Reference, denied) {
 		out.Outcome = NotFound
 	}
+	out.Sentence, out.Next = ofResolve(out, r.Reference, denied, b.Now())
 	return out
+}
+
+// proven reports whether that engines know no such paper proves that there is none: the one engine that was chosen says so,
+// or two that know the field do. New preprints are missing from most engines for a while, so of those arXiv must say it.
+func (b *Broker) proven(name string, ref match.Reference, denied []Engine) bool {
+	if name != Auto && name != "" {
+		return len(denied) == 1
+	}
+	recent := ref.ArXiv != "" || ref.Year >= b.Now().Year()-1
+	return len(denied) >= 2 && (!recent || slices.ContainsFunc(denied, func(e Engine) bool { return e.Name() == paper.ArXiv }))
 }
 
 func found(out ResolveResult, d match.Decision, near []match.Decision) ResolveResult {
@@ -82,30 +90,34 @@ type kept struct {
 	Asked    []Asked        `json:"asked"`
 }
 
-func (b *Broker) resolveOne(ctx context.Context, e Engine, r Resolve, digest string, tell Tell) (match.Decision, []Asked) {
+func (b *Broker) resolveOne(ctx context.Context, e Engine, r Resolve, digest string, call Call) (match.Decision, []Asked) {
 	if hit, ok := b.fromCache(ctx, e, "resolve", digest, r.MaxAge); ok {
 		var k kept
 		if json.Unmarshal(hit.body, &k) == nil {
 			return k.Decision, hit.mark(k.Asked)
 		}
 	}
-	var asked []Asked
-	say := func(a Answer) Answer {
-		asked = append(asked, b.told(e, a, 0))
-		return a
-	}
-	d := b.decide(ctx, e, r.Reference, tell, say)
-	if !hasFailure(asked) && len(asked) > 0 {
-		b.toCache(ctx, e, "resolve", digest, d.Outcome == match.None, kept{d, asked})
-	}
-	return d, asked
+	k := shared(ctx, &b.flights, "resolve "+e.Name()+" "+digest, call.Tell, func() kept {
+		var k kept
+		k.Decision = b.decide(ctx, e, r.Reference, call, func(a Answer) Answer {
+			if !a.Unable {
+				k.Asked = append(k.Asked, b.told(ctx, e, a, 0))
+			}
+			return a
+		})
+		if !hasFailure(k.Asked) && len(k.Asked) > 0 {
+			b.toCache(ctx, e, "resolve", digest, k.Decision.Outcome == match.None, k)
+		}
+		return k
+	})
+	return k.Decision, k.Asked
 }
 
 // decide asks by identifier first; but models put real identifiers on invented titles, so the title has the last word.
-func (b *Broker) decide(ctx context.Context, e Engine, ref match.Reference, tell Tell, say func(Answer) Answer) match.Decision {
+func (b *Broker) decide(ctx context.Context, e Engine, ref match.Reference, call Call, say func(Answer) Answer) match.Decision {
 	var byID match.Decision
 	if ref.DOI != "" || ref.ArXiv != "" {
-		a := say(b.ask(ctx, e, tell, func(t Tell) Answer { return e.ByID(ctx, ref.DOI, ref.ArXiv, t) }))
+		a := say(e.ByID(ctx, ID{ref.DOI, ref.ArXiv}, call))
 		if a.Failure != nil {
 			return byID
 		}
@@ -116,11 +128,11 @@ func (b *Broker) decide(ctx context.Context, e Engine, ref match.Reference, tell
 	if ref.Title == "" {
 		return byID
 	}
-	a := say(b.ask(ctx, e, tell, func(t Tell) Answer { return e.ByTitle(ctx, ref.Title, t) }))
+	a := say(e.ByTitle(ctx, ref.Title, call))
 	if a.Failure == nil && len(a.Papers) == 0 && e.Online() {
 		// An engine that wants every word finds nothing for a title with one word wrong.
 		if short := main(ref.Title); short != "" {
-			a = say(b.ask(ctx, e, tell, func(t Tell) Answer { return e.ByTitle(ctx, short, t) }))
+			a = say(e.ByTitle(ctx, short, call))
 		}
 	}
 	d := match.Decide(ref, a.Papers)

@@ -1,5 +1,5 @@
 // Package literature asks engines for papers: what was asked before comes from the ledger or the cache, what is new goes to
-// one engine after the other at the pace each allows. A failing engine is data, never an error.
+// one engine after the other at the pace that each allows. A failing engine is data, never an error.
 package literature
 
 import (
@@ -61,6 +61,7 @@ type Asked struct {
 	AsOf       time.Time     `json:"as_of,omitzero"`
 	CostUSD    string        `json:"cost_usd,omitempty"`
 	RetryAfter time.Duration `json:"retry_after_ns,omitempty"`
+	Next       string        `json:"next,omitempty"` // what a person can do
 }
 
 // Answer is what one request to an engine came to. Without a failure, no papers means that the engine knows none.
@@ -70,6 +71,7 @@ type Answer struct {
 	Request string // what was asked, without keys
 	CostUSD string
 	Failure *Failure
+	Unable  bool // the engine has no way to ask for this, so nothing was asked
 }
 
 // Failure is why an engine gave no answer.
@@ -77,6 +79,7 @@ type Failure struct {
 	Cause      string
 	Detail     string // one sentence for people
 	RetryAfter time.Duration
+	Next       string // what a person can do
 }
 
 // Progress is told while one waits.
@@ -89,15 +92,33 @@ type Progress struct {
 // Tell receives progress; it must not block.
 type Tell func(Progress)
 
+// Call is how an engine is asked.
+type Call struct {
+	Lane    string // the study, so that many of one do not starve another
+	Patient bool   // wait for an engine that is left alone for a while, since no other one will be asked
+	Tell    Tell
+}
+
+// Search is one query to one engine.
+type Search struct {
+	Rung     query.Rung
+	From, To int // years; 0: open
+	Limit    int
+}
+
+// ID is what a paper is known by; one of both at least.
+type ID struct{ DOI, ArXiv string }
+
 // Engine finds papers. Its methods never fail otherwise than by Answer.Failure, and end with ctx.
 type Engine interface {
 	Name() string
 	Title() string // for people
 	Online() bool
-	AnyWord() bool // whether a query of alternatives can be asked
-	Search(ctx context.Context, r query.Rung, from, to, limit int, tell Tell) Answer
-	ByID(ctx context.Context, doi, arXiv string, tell Tell) Answer
-	ByTitle(ctx context.Context, title string, tell Tell) Answer
+	Missing() string // the variable of the key without which auto passes the engine over; empty: none is missing
+	Ladder() query.Shape
+	Search(ctx context.Context, s Search, call Call) Answer
+	ByID(ctx context.Context, id ID, call Call) Answer
+	ByTitle(ctx context.Context, title string, call Call) Answer
 }
 
 // Query is a search.
@@ -117,6 +138,8 @@ type SearchResult struct {
 	Asked     []Asked       `json:"asked"`
 	QueryUsed string        `json:"query_used"`
 	Rung      int           `json:"rung"`
+	Sentence  string        `json:"sentence,omitempty"` // of NOTHING and UNAVAILABLE
+	Next      string        `json:"next,omitempty"`     // what a person can do then
 }
 
 // Resolve asks for the record of a cited paper.
@@ -134,4 +157,6 @@ type ResolveResult struct {
 	Weak        bool               `json:"weak,omitempty"`
 	Nearest     []match.Candidate  `json:"nearest,omitempty"`
 	Asked       []Asked            `json:"asked"`
+	Sentence    string             `json:"sentence,omitempty"` // of NOT_FOUND and ENGINE_UNAVAILABLE
+	Next        string             `json:"next,omitempty"`     // what a person can do then
 }

@@ -3,8 +3,12 @@ package openalex
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
+	"nullius.dev/services/ideation/internal/engine"
 	"nullius.dev/services/ideation/internal/paper"
 	"nullius.dev/services/ideation/internal/text"
 )
@@ -52,8 +56,55 @@ type work struct {
 	Retracted *bool              `json:"is_retracted"`
 }
 
-// decode reads an answer. A work that cannot be read is left out; an answer without the frame of one is an error.
-func decode(body []byte, single bool) (papersOf, int64, error) {
+// decode reads an answer.
+func decode(body []byte, r engine.Request) ([]paper.Paper, int64, *engine.Verdict) {
+	papers, total, err := Decode(body, r.Single)
+	if err != nil {
+		v := engine.BadAnswer(title, "its answer is not the JSON that was expected")
+		return nil, 0, &v
+	}
+	return papers, total, nil
+}
+
+// Work reads one work, as it stands in answers and in snapshots.
+func Work(raw []byte) (paper.Paper, bool) {
+	var w work
+	if json.Unmarshal(raw, &w) != nil {
+		return paper.Paper{}, false
+	}
+	return w.paper()
+}
+
+// reset is when a spent allowance is given anew; an hour if nothing tells.
+func reset(h http.Header, body []byte, now time.Time) time.Duration {
+	d := engine.Seconds(h.Get("X-RateLimit-Reset"))
+	if d == 0 {
+		d = engine.RetryAfter(h, now)
+	}
+	var e struct {
+		RetryAfter float64 `json:"retryAfter"`
+	}
+	if d == 0 && json.Unmarshal(body, &e) == nil && e.RetryAfter > 0 && e.RetryAfter < 1e6 {
+		d = time.Duration(e.RetryAfter * float64(time.Second))
+	}
+	if d == 0 {
+		d = time.Hour
+	}
+	return d
+}
+
+// account is what an answer says is left of the allowance.
+func account(h http.Header) (*float64, time.Duration) {
+	left, err := strconv.ParseFloat(strings.TrimPrefix(strings.TrimSpace(h.Get("X-RateLimit-Remaining-USD")), "$"), 64)
+	if err != nil || left < 0 {
+		return nil, 0
+	}
+	return &left, engine.Seconds(h.Get("X-RateLimit-Reset"))
+}
+
+// Decode reads an answer: a page, or one record. A work that cannot be read is left out; an answer without the frame of one
+// is an error.
+func Decode(body []byte, single bool) (papersOf, int64, error) {
 	if single {
 		var w work
 		if err := json.Unmarshal(body, &w); err != nil {

@@ -25,6 +25,14 @@ type Rung struct {
 	Number int
 	Words  []string
 	Any    bool // any of the words is enough
+	// Meaning asks for what means the same, whatever the words.
+	Meaning bool
+}
+
+// Shape is which queries an engine takes beyond those of all words.
+type Shape struct {
+	AnyWord bool // of alternatives
+	Meaning bool // by meaning
 }
 
 // Text is the query as it is shown.
@@ -102,7 +110,7 @@ func Content(s string) []string {
 
 // Ladder lists the queries to try until enough papers were found. Rarity counts in how many known papers a word occurs;
 // rarer words come first, longer ones where the counts are equal.
-func Ladder(s string, anyWord bool, rarity func(word string) int) []Rung {
+func Ladder(s string, shape Shape, rarity func(word string) int) []Rung {
 	words := Content(s)
 	if len(words) == 0 {
 		return nil
@@ -125,8 +133,11 @@ func Ladder(s string, anyWord bool, rarity func(word string) int) []Rung {
 			rungs = append(rungs, Rung{Number: i + 1, Words: inOrder(words, byRarity[:n])})
 		}
 	}
-	if anyWord && len(words) > 1 {
+	if shape.AnyWord && len(words) > 1 {
 		rungs = append(rungs, Rung{Number: 3, Words: inOrder(words, byRarity[:min(6, len(words))]), Any: true})
+	}
+	if shape.Meaning {
+		rungs = append(rungs, Rung{Number: 4, Words: words, Meaning: true})
 	}
 	return rungs
 }

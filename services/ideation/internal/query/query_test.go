@@ -31,7 +31,7 @@ func TestContent(t *testing.T) {
 func TestLadder(t *testing.T) {
 	rare := map[string]int{"alpha": 9, "beta": 1, "gamma": 5, "delta": 2, "epsilon": 7, "zeta": 3, "eta": 8}
 	var got []string
-	for _, r := range query.Ladder("alpha beta gamma delta epsilon zeta eta", true, func(w string) int { return rare[w] }) {
+	for _, r := range query.Ladder("alpha beta gamma delta epsilon zeta eta", query.Shape{AnyWord: true}, func(w string) int { return rare[w] }) {
 		got = append(got, r.Text())
 	}
 	want := []string{"alpha beta gamma delta epsilon zeta eta", "beta gamma delta epsilon zeta eta", "beta gamma delta zeta", "beta or gamma or delta or epsilon or zeta or eta"}
@@ -51,7 +51,7 @@ func TestSearch_HostileTexts(t *testing.T) {
 	for _, a := range pieces {
 		for _, b := range pieces {
 			s := a + "double" + b + "descent" + a
-			for _, r := range query.Ladder(s, true, func(w string) int { return x.Rarity(t.Context(), w) }) {
+			for _, r := range query.Ladder(s, query.Shape{AnyWord: true}, func(w string) int { return x.Rarity(t.Context(), w) }) {
 				if _, err := x.Search(t.Context(), r, 0, 0, 10); err != nil {
 					t.Fatalf("%q: %v", s, err)
 				}

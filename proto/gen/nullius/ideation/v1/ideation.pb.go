@@ -81,6 +81,55 @@ func (GenerateIdeaResult_Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{3, 0}
 }
 
+type Novel_Value int32
+
+const (
+	Novel_UNSPECIFIED Novel_Value = 0 // not said: not assessed, or undecided
+	Novel_YES         Novel_Value = 1
+	Novel_NO          Novel_Value = 2
+)
+
+// Enum value maps for Novel_Value.
+var (
+	Novel_Value_name = map[int32]string{
+		0: "UNSPECIFIED",
+		1: "YES",
+		2: "NO",
+	}
+	Novel_Value_value = map[string]int32{
+		"UNSPECIFIED": 0,
+		"YES":         1,
+		"NO":          2,
+	}
+)
+
+func (x Novel_Value) Enum() *Novel_Value {
+	p := new(Novel_Value)
+	*p = x
+	return p
+}
+
+func (x Novel_Value) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Novel_Value) Descriptor() protoreflect.EnumDescriptor {
+	return file_nullius_ideation_v1_ideation_proto_enumTypes[1].Descriptor()
+}
+
+func (Novel_Value) Type() protoreflect.EnumType {
+	return &file_nullius_ideation_v1_ideation_proto_enumTypes[1]
+}
+
+func (x Novel_Value) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Novel_Value.Descriptor instead.
+func (Novel_Value) EnumDescriptor() ([]byte, []int) {
+	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{7, 0}
+}
+
 type AssessNoveltyResult_Verdict int32
 
 const (
@@ -117,11 +166,11 @@ func (x AssessNoveltyResult_Verdict) String() string {
 }
 
 func (AssessNoveltyResult_Verdict) Descriptor() protoreflect.EnumDescriptor {
-	return file_nullius_ideation_v1_ideation_proto_enumTypes[1].Descriptor()
+	return file_nullius_ideation_v1_ideation_proto_enumTypes[2].Descriptor()
 }
 
 func (AssessNoveltyResult_Verdict) Type() protoreflect.EnumType {
-	return &file_nullius_ideation_v1_ideation_proto_enumTypes[1]
+	return &file_nullius_ideation_v1_ideation_proto_enumTypes[2]
 }
 
 func (x AssessNoveltyResult_Verdict) Number() protoreflect.EnumNumber {
@@ -130,7 +179,7 @@ func (x AssessNoveltyResult_Verdict) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AssessNoveltyResult_Verdict.Descriptor instead.
 func (AssessNoveltyResult_Verdict) EnumDescriptor() ([]byte, []int) {
-	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{6, 0}
+	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{13, 0}
 }
 
 type GenerateIdeaRequest struct {
@@ -500,6 +549,347 @@ func (x *GenerateIdeaResult) GetWarnings() []*v1.Warning {
 	return nil
 }
 
+type ReadIdeasRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Json          string                 `protobuf:"bytes,1,opt,name=json,proto3" json:"json,omitempty"`       // at most 1 MiB
+	Archive       []*v1.Idea             `protobuf:"bytes,2,rep,name=archive,proto3" json:"archive,omitempty"` // to compare with
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadIdeasRequest) Reset() {
+	*x = ReadIdeasRequest{}
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadIdeasRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadIdeasRequest) ProtoMessage() {}
+
+func (x *ReadIdeasRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadIdeasRequest.ProtoReflect.Descriptor instead.
+func (*ReadIdeasRequest) Descriptor() ([]byte, []int) {
+	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ReadIdeasRequest) GetJson() string {
+	if x != nil {
+		return x.Json
+	}
+	return ""
+}
+
+func (x *ReadIdeasRequest) GetArchive() []*v1.Idea {
+	if x != nil {
+		return x.Archive
+	}
+	return nil
+}
+
+type ReadIdeasResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ideas         []*ReadIdea            `protobuf:"bytes,1,rep,name=ideas,proto3" json:"ideas,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadIdeasResponse) Reset() {
+	*x = ReadIdeasResponse{}
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadIdeasResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadIdeasResponse) ProtoMessage() {}
+
+func (x *ReadIdeasResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadIdeasResponse.ProtoReflect.Descriptor instead.
+func (*ReadIdeasResponse) Descriptor() ([]byte, []int) {
+	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ReadIdeasResponse) GetIdeas() []*ReadIdea {
+	if x != nil {
+		return x.Ideas
+	}
+	return nil
+}
+
+type ReadIdea struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Idea          *v1.Idea               `protobuf:"bytes,1,opt,name=idea,proto3" json:"idea,omitempty"`                                         // with source_json and, if the file has one, score
+	Novel         Novel_Value            `protobuf:"varint,2,opt,name=novel,proto3,enum=nullius.ideation.v1.Novel_Value" json:"novel,omitempty"` // what the file says
+	Near          string                 `protobuf:"bytes,3,opt,name=near,proto3" json:"near,omitempty"`                                         // name of the idea that says the same; empty: none
+	Why           string                 `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`                                           // what is the same
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadIdea) Reset() {
+	*x = ReadIdea{}
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadIdea) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadIdea) ProtoMessage() {}
+
+func (x *ReadIdea) ProtoReflect() protoreflect.Message {
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadIdea.ProtoReflect.Descriptor instead.
+func (*ReadIdea) Descriptor() ([]byte, []int) {
+	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ReadIdea) GetIdea() *v1.Idea {
+	if x != nil {
+		return x.Idea
+	}
+	return nil
+}
+
+func (x *ReadIdea) GetNovel() Novel_Value {
+	if x != nil {
+		return x.Novel
+	}
+	return Novel_UNSPECIFIED
+}
+
+func (x *ReadIdea) GetNear() string {
+	if x != nil {
+		return x.Near
+	}
+	return ""
+}
+
+func (x *ReadIdea) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+// Novel is AI-Scientist's field "novel".
+type Novel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Novel) Reset() {
+	*x = Novel{}
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Novel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Novel) ProtoMessage() {}
+
+func (x *Novel) ProtoReflect() protoreflect.Message {
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Novel.ProtoReflect.Descriptor instead.
+func (*Novel) Descriptor() ([]byte, []int) {
+	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{7}
+}
+
+type WriteIdeasRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ideas         []*WrittenIdea         `protobuf:"bytes,1,rep,name=ideas,proto3" json:"ideas,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteIdeasRequest) Reset() {
+	*x = WriteIdeasRequest{}
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteIdeasRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteIdeasRequest) ProtoMessage() {}
+
+func (x *WriteIdeasRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteIdeasRequest.ProtoReflect.Descriptor instead.
+func (*WriteIdeasRequest) Descriptor() ([]byte, []int) {
+	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *WriteIdeasRequest) GetIdeas() []*WrittenIdea {
+	if x != nil {
+		return x.Ideas
+	}
+	return nil
+}
+
+type WrittenIdea struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Idea          *v1.Idea               `protobuf:"bytes,1,opt,name=idea,proto3" json:"idea,omitempty"`
+	Novel         Novel_Value            `protobuf:"varint,2,opt,name=novel,proto3,enum=nullius.ideation.v1.Novel_Value" json:"novel,omitempty"` // unspecified: the field is left out
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WrittenIdea) Reset() {
+	*x = WrittenIdea{}
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WrittenIdea) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WrittenIdea) ProtoMessage() {}
+
+func (x *WrittenIdea) ProtoReflect() protoreflect.Message {
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WrittenIdea.ProtoReflect.Descriptor instead.
+func (*WrittenIdea) Descriptor() ([]byte, []int) {
+	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *WrittenIdea) GetIdea() *v1.Idea {
+	if x != nil {
+		return x.Idea
+	}
+	return nil
+}
+
+func (x *WrittenIdea) GetNovel() Novel_Value {
+	if x != nil {
+		return x.Novel
+	}
+	return Novel_UNSPECIFIED
+}
+
+type WriteIdeasResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Json          string                 `protobuf:"bytes,1,opt,name=json,proto3" json:"json,omitempty"` // one list, indented
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteIdeasResponse) Reset() {
+	*x = WriteIdeasResponse{}
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteIdeasResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteIdeasResponse) ProtoMessage() {}
+
+func (x *WriteIdeasResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteIdeasResponse.ProtoReflect.Descriptor instead.
+func (*WriteIdeasResponse) Descriptor() ([]byte, []int) {
+	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *WriteIdeasResponse) GetJson() string {
+	if x != nil {
+		return x.Json
+	}
+	return ""
+}
+
 type AssessNoveltyRequest struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Step            string                 `protobuf:"bytes,1,opt,name=step,proto3" json:"step,omitempty"` // <study>/<idea>/novelty/assess
@@ -515,7 +905,7 @@ type AssessNoveltyRequest struct {
 
 func (x *AssessNoveltyRequest) Reset() {
 	*x = AssessNoveltyRequest{}
-	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[4]
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -527,7 +917,7 @@ func (x *AssessNoveltyRequest) String() string {
 func (*AssessNoveltyRequest) ProtoMessage() {}
 
 func (x *AssessNoveltyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[4]
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -540,7 +930,7 @@ func (x *AssessNoveltyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssessNoveltyRequest.ProtoReflect.Descriptor instead.
 func (*AssessNoveltyRequest) Descriptor() ([]byte, []int) {
-	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{4}
+	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AssessNoveltyRequest) GetStep() string {
@@ -605,7 +995,7 @@ type AssessNoveltyResponse struct {
 
 func (x *AssessNoveltyResponse) Reset() {
 	*x = AssessNoveltyResponse{}
-	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[5]
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -617,7 +1007,7 @@ func (x *AssessNoveltyResponse) String() string {
 func (*AssessNoveltyResponse) ProtoMessage() {}
 
 func (x *AssessNoveltyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[5]
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -630,7 +1020,7 @@ func (x *AssessNoveltyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssessNoveltyResponse.ProtoReflect.Descriptor instead.
 func (*AssessNoveltyResponse) Descriptor() ([]byte, []int) {
-	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{5}
+	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AssessNoveltyResponse) GetEvent() isAssessNoveltyResponse_Event {
@@ -684,13 +1074,14 @@ type AssessNoveltyResult struct {
 	Papers        []*v11.Paper                `protobuf:"bytes,6,rep,name=papers,proto3" json:"papers,omitempty"` // all that were shown
 	Usage         *v1.Usage                   `protobuf:"bytes,7,opt,name=usage,proto3" json:"usage,omitempty"`
 	Warnings      []*v1.Warning               `protobuf:"bytes,8,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Next          string                      `protobuf:"bytes,9,opt,name=next,proto3" json:"next,omitempty"` // of UNDECIDED: what a person can do; else empty
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AssessNoveltyResult) Reset() {
 	*x = AssessNoveltyResult{}
-	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[6]
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -702,7 +1093,7 @@ func (x *AssessNoveltyResult) String() string {
 func (*AssessNoveltyResult) ProtoMessage() {}
 
 func (x *AssessNoveltyResult) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[6]
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -715,7 +1106,7 @@ func (x *AssessNoveltyResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssessNoveltyResult.ProtoReflect.Descriptor instead.
 func (*AssessNoveltyResult) Descriptor() ([]byte, []int) {
-	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{6}
+	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AssessNoveltyResult) GetVerdict() AssessNoveltyResult_Verdict {
@@ -774,6 +1165,13 @@ func (x *AssessNoveltyResult) GetWarnings() []*v1.Warning {
 	return nil
 }
 
+func (x *AssessNoveltyResult) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
 type NoveltyRound struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Query         string                 `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
@@ -787,7 +1185,7 @@ type NoveltyRound struct {
 
 func (x *NoveltyRound) Reset() {
 	*x = NoveltyRound{}
-	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[7]
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +1197,7 @@ func (x *NoveltyRound) String() string {
 func (*NoveltyRound) ProtoMessage() {}
 
 func (x *NoveltyRound) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[7]
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +1210,7 @@ func (x *NoveltyRound) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoveltyRound.ProtoReflect.Descriptor instead.
 func (*NoveltyRound) Descriptor() ([]byte, []int) {
-	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{7}
+	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *NoveltyRound) GetQuery() string {
@@ -861,7 +1259,7 @@ type NearestPaper struct {
 
 func (x *NearestPaper) Reset() {
 	*x = NearestPaper{}
-	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[8]
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -873,7 +1271,7 @@ func (x *NearestPaper) String() string {
 func (*NearestPaper) ProtoMessage() {}
 
 func (x *NearestPaper) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[8]
+	mi := &file_nullius_ideation_v1_ideation_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -886,7 +1284,7 @@ func (x *NearestPaper) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NearestPaper.ProtoReflect.Descriptor instead.
 func (*NearestPaper) Descriptor() ([]byte, []int) {
-	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{8}
+	return file_nullius_ideation_v1_ideation_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *NearestPaper) GetPaperId() string {
@@ -951,7 +1349,29 @@ const file_nullius_ideation_v1_ideation_proto_rawDesc = "" +
 	"\tDUPLICATE\x10\x02\x12\x16\n" +
 	"\x12LLM_OUTPUT_INVALID\x10\x03\x12\x0f\n" +
 	"\vLLM_REFUSED\x10\x04\x12\x14\n" +
-	"\x10CONTEXT_TOO_LONG\x10\x05\"\xeb\x01\n" +
+	"\x10CONTEXT_TOO_LONG\x10\x05\"Y\n" +
+	"\x10ReadIdeasRequest\x12\x12\n" +
+	"\x04json\x18\x01 \x01(\tR\x04json\x121\n" +
+	"\aarchive\x18\x02 \x03(\v2\x17.nullius.record.v1.IdeaR\aarchive\"H\n" +
+	"\x11ReadIdeasResponse\x123\n" +
+	"\x05ideas\x18\x01 \x03(\v2\x1d.nullius.ideation.v1.ReadIdeaR\x05ideas\"\x95\x01\n" +
+	"\bReadIdea\x12+\n" +
+	"\x04idea\x18\x01 \x01(\v2\x17.nullius.record.v1.IdeaR\x04idea\x126\n" +
+	"\x05novel\x18\x02 \x01(\x0e2 .nullius.ideation.v1.Novel.ValueR\x05novel\x12\x12\n" +
+	"\x04near\x18\x03 \x01(\tR\x04near\x12\x10\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\"2\n" +
+	"\x05Novel\")\n" +
+	"\x05Value\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\a\n" +
+	"\x03YES\x10\x01\x12\x06\n" +
+	"\x02NO\x10\x02\"K\n" +
+	"\x11WriteIdeasRequest\x126\n" +
+	"\x05ideas\x18\x01 \x03(\v2 .nullius.ideation.v1.WrittenIdeaR\x05ideas\"r\n" +
+	"\vWrittenIdea\x12+\n" +
+	"\x04idea\x18\x01 \x01(\v2\x17.nullius.record.v1.IdeaR\x04idea\x126\n" +
+	"\x05novel\x18\x02 \x01(\x0e2 .nullius.ideation.v1.Novel.ValueR\x05novel\"(\n" +
+	"\x12WriteIdeasResponse\x12\x12\n" +
+	"\x04json\x18\x01 \x01(\tR\x04json\"\xeb\x01\n" +
 	"\x14AssessNoveltyRequest\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12+\n" +
 	"\x04idea\x18\x02 \x01(\v2\x17.nullius.record.v1.IdeaR\x04idea\x12\x1a\n" +
@@ -964,7 +1384,7 @@ const file_nullius_ideation_v1_ideation_proto_rawDesc = "" +
 	"\x15AssessNoveltyResponse\x129\n" +
 	"\bprogress\x18\x01 \x01(\v2\x1b.nullius.record.v1.ProgressH\x00R\bprogress\x12B\n" +
 	"\x06result\x18\x02 \x01(\v2(.nullius.ideation.v1.AssessNoveltyResultH\x00R\x06resultB\a\n" +
-	"\x05event\"\xf6\x03\n" +
+	"\x05event\"\x8a\x04\n" +
 	"\x13AssessNoveltyResult\x12J\n" +
 	"\averdict\x18\x01 \x01(\x0e20.nullius.ideation.v1.AssessNoveltyResult.VerdictR\averdict\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12 \n" +
@@ -973,7 +1393,8 @@ const file_nullius_ideation_v1_ideation_proto_rawDesc = "" +
 	"\anearest\x18\x05 \x03(\v2!.nullius.ideation.v1.NearestPaperR\anearest\x124\n" +
 	"\x06papers\x18\x06 \x03(\v2\x1c.nullius.literature.v1.PaperR\x06papers\x12.\n" +
 	"\x05usage\x18\a \x01(\v2\x18.nullius.record.v1.UsageR\x05usage\x126\n" +
-	"\bwarnings\x18\b \x03(\v2\x1a.nullius.record.v1.WarningR\bwarnings\"C\n" +
+	"\bwarnings\x18\b \x03(\v2\x1a.nullius.record.v1.WarningR\bwarnings\x12\x12\n" +
+	"\x04next\x18\t \x01(\tR\x04next\"C\n" +
 	"\aVerdict\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05NOVEL\x10\x01\x12\r\n" +
@@ -989,10 +1410,13 @@ const file_nullius_ideation_v1_ideation_proto_rawDesc = "" +
 	"\fNearestPaper\x12\x19\n" +
 	"\bpaper_id\x18\x01 \x01(\tR\apaperId\x12\x16\n" +
 	"\x06shares\x18\x02 \x01(\tR\x06shares\x12\x18\n" +
-	"\adiffers\x18\x03 \x01(\tR\adiffers2\xe2\x01\n" +
+	"\adiffers\x18\x03 \x01(\tR\adiffers2\x9d\x03\n" +
 	"\x0fIdeationService\x12e\n" +
 	"\fGenerateIdea\x12(.nullius.ideation.v1.GenerateIdeaRequest\x1a).nullius.ideation.v1.GenerateIdeaResponse0\x01\x12h\n" +
-	"\rAssessNovelty\x12).nullius.ideation.v1.AssessNoveltyRequest\x1a*.nullius.ideation.v1.AssessNoveltyResponse0\x01B6Z4nullius.dev/proto/gen/nullius/ideation/v1;ideationv1b\x06proto3"
+	"\rAssessNovelty\x12).nullius.ideation.v1.AssessNoveltyRequest\x1a*.nullius.ideation.v1.AssessNoveltyResponse0\x01\x12Z\n" +
+	"\tReadIdeas\x12%.nullius.ideation.v1.ReadIdeasRequest\x1a&.nullius.ideation.v1.ReadIdeasResponse\x12]\n" +
+	"\n" +
+	"WriteIdeas\x12&.nullius.ideation.v1.WriteIdeasRequest\x1a'.nullius.ideation.v1.WriteIdeasResponseB6Z4nullius.dev/proto/gen/nullius/ideation/v1;ideationv1b\x06proto3"
 
 var (
 	file_nullius_ideation_v1_ideation_proto_rawDescOnce sync.Once
@@ -1006,56 +1430,75 @@ func file_nullius_ideation_v1_ideation_proto_rawDescGZIP() []byte {
 	return file_nullius_ideation_v1_ideation_proto_rawDescData
 }
 
-var file_nullius_ideation_v1_ideation_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_nullius_ideation_v1_ideation_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_nullius_ideation_v1_ideation_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_nullius_ideation_v1_ideation_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_nullius_ideation_v1_ideation_proto_goTypes = []any{
 	(GenerateIdeaResult_Outcome)(0),  // 0: nullius.ideation.v1.GenerateIdeaResult.Outcome
-	(AssessNoveltyResult_Verdict)(0), // 1: nullius.ideation.v1.AssessNoveltyResult.Verdict
-	(*GenerateIdeaRequest)(nil),      // 2: nullius.ideation.v1.GenerateIdeaRequest
-	(*Limits)(nil),                   // 3: nullius.ideation.v1.Limits
-	(*GenerateIdeaResponse)(nil),     // 4: nullius.ideation.v1.GenerateIdeaResponse
-	(*GenerateIdeaResult)(nil),       // 5: nullius.ideation.v1.GenerateIdeaResult
-	(*AssessNoveltyRequest)(nil),     // 6: nullius.ideation.v1.AssessNoveltyRequest
-	(*AssessNoveltyResponse)(nil),    // 7: nullius.ideation.v1.AssessNoveltyResponse
-	(*AssessNoveltyResult)(nil),      // 8: nullius.ideation.v1.AssessNoveltyResult
-	(*NoveltyRound)(nil),             // 9: nullius.ideation.v1.NoveltyRound
-	(*NearestPaper)(nil),             // 10: nullius.ideation.v1.NearestPaper
-	(*v1.Idea)(nil),                  // 11: nullius.record.v1.Idea
-	(*v1.Progress)(nil),              // 12: nullius.record.v1.Progress
-	(*v1.Usage)(nil),                 // 13: nullius.record.v1.Usage
-	(*v1.Warning)(nil),               // 14: nullius.record.v1.Warning
-	(*v11.Paper)(nil),                // 15: nullius.literature.v1.Paper
-	(*v11.Asked)(nil),                // 16: nullius.literature.v1.Asked
+	(Novel_Value)(0),                 // 1: nullius.ideation.v1.Novel.Value
+	(AssessNoveltyResult_Verdict)(0), // 2: nullius.ideation.v1.AssessNoveltyResult.Verdict
+	(*GenerateIdeaRequest)(nil),      // 3: nullius.ideation.v1.GenerateIdeaRequest
+	(*Limits)(nil),                   // 4: nullius.ideation.v1.Limits
+	(*GenerateIdeaResponse)(nil),     // 5: nullius.ideation.v1.GenerateIdeaResponse
+	(*GenerateIdeaResult)(nil),       // 6: nullius.ideation.v1.GenerateIdeaResult
+	(*ReadIdeasRequest)(nil),         // 7: nullius.ideation.v1.ReadIdeasRequest
+	(*ReadIdeasResponse)(nil),        // 8: nullius.ideation.v1.ReadIdeasResponse
+	(*ReadIdea)(nil),                 // 9: nullius.ideation.v1.ReadIdea
+	(*Novel)(nil),                    // 10: nullius.ideation.v1.Novel
+	(*WriteIdeasRequest)(nil),        // 11: nullius.ideation.v1.WriteIdeasRequest
+	(*WrittenIdea)(nil),              // 12: nullius.ideation.v1.WrittenIdea
+	(*WriteIdeasResponse)(nil),       // 13: nullius.ideation.v1.WriteIdeasResponse
+	(*AssessNoveltyRequest)(nil),     // 14: nullius.ideation.v1.AssessNoveltyRequest
+	(*AssessNoveltyResponse)(nil),    // 15: nullius.ideation.v1.AssessNoveltyResponse
+	(*AssessNoveltyResult)(nil),      // 16: nullius.ideation.v1.AssessNoveltyResult
+	(*NoveltyRound)(nil),             // 17: nullius.ideation.v1.NoveltyRound
+	(*NearestPaper)(nil),             // 18: nullius.ideation.v1.NearestPaper
+	(*v1.Idea)(nil),                  // 19: nullius.record.v1.Idea
+	(*v1.Progress)(nil),              // 20: nullius.record.v1.Progress
+	(*v1.Usage)(nil),                 // 21: nullius.record.v1.Usage
+	(*v1.Warning)(nil),               // 22: nullius.record.v1.Warning
+	(*v11.Paper)(nil),                // 23: nullius.literature.v1.Paper
+	(*v11.Asked)(nil),                // 24: nullius.literature.v1.Asked
 }
 var file_nullius_ideation_v1_ideation_proto_depIdxs = []int32{
-	11, // 0: nullius.ideation.v1.GenerateIdeaRequest.archive:type_name -> nullius.record.v1.Idea
-	3,  // 1: nullius.ideation.v1.GenerateIdeaRequest.limits:type_name -> nullius.ideation.v1.Limits
-	12, // 2: nullius.ideation.v1.GenerateIdeaResponse.progress:type_name -> nullius.record.v1.Progress
-	11, // 3: nullius.ideation.v1.GenerateIdeaResponse.draft:type_name -> nullius.record.v1.Idea
-	5,  // 4: nullius.ideation.v1.GenerateIdeaResponse.result:type_name -> nullius.ideation.v1.GenerateIdeaResult
+	19, // 0: nullius.ideation.v1.GenerateIdeaRequest.archive:type_name -> nullius.record.v1.Idea
+	4,  // 1: nullius.ideation.v1.GenerateIdeaRequest.limits:type_name -> nullius.ideation.v1.Limits
+	20, // 2: nullius.ideation.v1.GenerateIdeaResponse.progress:type_name -> nullius.record.v1.Progress
+	19, // 3: nullius.ideation.v1.GenerateIdeaResponse.draft:type_name -> nullius.record.v1.Idea
+	6,  // 4: nullius.ideation.v1.GenerateIdeaResponse.result:type_name -> nullius.ideation.v1.GenerateIdeaResult
 	0,  // 5: nullius.ideation.v1.GenerateIdeaResult.outcome:type_name -> nullius.ideation.v1.GenerateIdeaResult.Outcome
-	11, // 6: nullius.ideation.v1.GenerateIdeaResult.idea:type_name -> nullius.record.v1.Idea
-	13, // 7: nullius.ideation.v1.GenerateIdeaResult.usage:type_name -> nullius.record.v1.Usage
-	14, // 8: nullius.ideation.v1.GenerateIdeaResult.warnings:type_name -> nullius.record.v1.Warning
-	11, // 9: nullius.ideation.v1.AssessNoveltyRequest.idea:type_name -> nullius.record.v1.Idea
-	12, // 10: nullius.ideation.v1.AssessNoveltyResponse.progress:type_name -> nullius.record.v1.Progress
-	8,  // 11: nullius.ideation.v1.AssessNoveltyResponse.result:type_name -> nullius.ideation.v1.AssessNoveltyResult
-	1,  // 12: nullius.ideation.v1.AssessNoveltyResult.verdict:type_name -> nullius.ideation.v1.AssessNoveltyResult.Verdict
-	9,  // 13: nullius.ideation.v1.AssessNoveltyResult.rounds:type_name -> nullius.ideation.v1.NoveltyRound
-	10, // 14: nullius.ideation.v1.AssessNoveltyResult.nearest:type_name -> nullius.ideation.v1.NearestPaper
-	15, // 15: nullius.ideation.v1.AssessNoveltyResult.papers:type_name -> nullius.literature.v1.Paper
-	13, // 16: nullius.ideation.v1.AssessNoveltyResult.usage:type_name -> nullius.record.v1.Usage
-	14, // 17: nullius.ideation.v1.AssessNoveltyResult.warnings:type_name -> nullius.record.v1.Warning
-	16, // 18: nullius.ideation.v1.NoveltyRound.asked:type_name -> nullius.literature.v1.Asked
-	2,  // 19: nullius.ideation.v1.IdeationService.GenerateIdea:input_type -> nullius.ideation.v1.GenerateIdeaRequest
-	6,  // 20: nullius.ideation.v1.IdeationService.AssessNovelty:input_type -> nullius.ideation.v1.AssessNoveltyRequest
-	4,  // 21: nullius.ideation.v1.IdeationService.GenerateIdea:output_type -> nullius.ideation.v1.GenerateIdeaResponse
-	7,  // 22: nullius.ideation.v1.IdeationService.AssessNovelty:output_type -> nullius.ideation.v1.AssessNoveltyResponse
-	21, // [21:23] is the sub-list for method output_type
-	19, // [19:21] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	19, // 6: nullius.ideation.v1.GenerateIdeaResult.idea:type_name -> nullius.record.v1.Idea
+	21, // 7: nullius.ideation.v1.GenerateIdeaResult.usage:type_name -> nullius.record.v1.Usage
+	22, // 8: nullius.ideation.v1.GenerateIdeaResult.warnings:type_name -> nullius.record.v1.Warning
+	19, // 9: nullius.ideation.v1.ReadIdeasRequest.archive:type_name -> nullius.record.v1.Idea
+	9,  // 10: nullius.ideation.v1.ReadIdeasResponse.ideas:type_name -> nullius.ideation.v1.ReadIdea
+	19, // 11: nullius.ideation.v1.ReadIdea.idea:type_name -> nullius.record.v1.Idea
+	1,  // 12: nullius.ideation.v1.ReadIdea.novel:type_name -> nullius.ideation.v1.Novel.Value
+	12, // 13: nullius.ideation.v1.WriteIdeasRequest.ideas:type_name -> nullius.ideation.v1.WrittenIdea
+	19, // 14: nullius.ideation.v1.WrittenIdea.idea:type_name -> nullius.record.v1.Idea
+	1,  // 15: nullius.ideation.v1.WrittenIdea.novel:type_name -> nullius.ideation.v1.Novel.Value
+	19, // 16: nullius.ideation.v1.AssessNoveltyRequest.idea:type_name -> nullius.record.v1.Idea
+	20, // 17: nullius.ideation.v1.AssessNoveltyResponse.progress:type_name -> nullius.record.v1.Progress
+	16, // 18: nullius.ideation.v1.AssessNoveltyResponse.result:type_name -> nullius.ideation.v1.AssessNoveltyResult
+	2,  // 19: nullius.ideation.v1.AssessNoveltyResult.verdict:type_name -> nullius.ideation.v1.AssessNoveltyResult.Verdict
+	17, // 20: nullius.ideation.v1.AssessNoveltyResult.rounds:type_name -> nullius.ideation.v1.NoveltyRound
+	18, // 21: nullius.ideation.v1.AssessNoveltyResult.nearest:type_name -> nullius.ideation.v1.NearestPaper
+	23, // 22: nullius.ideation.v1.AssessNoveltyResult.papers:type_name -> nullius.literature.v1.Paper
+	21, // 23: nullius.ideation.v1.AssessNoveltyResult.usage:type_name -> nullius.record.v1.Usage
+	22, // 24: nullius.ideation.v1.AssessNoveltyResult.warnings:type_name -> nullius.record.v1.Warning
+	24, // 25: nullius.ideation.v1.NoveltyRound.asked:type_name -> nullius.literature.v1.Asked
+	3,  // 26: nullius.ideation.v1.IdeationService.GenerateIdea:input_type -> nullius.ideation.v1.GenerateIdeaRequest
+	14, // 27: nullius.ideation.v1.IdeationService.AssessNovelty:input_type -> nullius.ideation.v1.AssessNoveltyRequest
+	7,  // 28: nullius.ideation.v1.IdeationService.ReadIdeas:input_type -> nullius.ideation.v1.ReadIdeasRequest
+	11, // 29: nullius.ideation.v1.IdeationService.WriteIdeas:input_type -> nullius.ideation.v1.WriteIdeasRequest
+	5,  // 30: nullius.ideation.v1.IdeationService.GenerateIdea:output_type -> nullius.ideation.v1.GenerateIdeaResponse
+	15, // 31: nullius.ideation.v1.IdeationService.AssessNovelty:output_type -> nullius.ideation.v1.AssessNoveltyResponse
+	8,  // 32: nullius.ideation.v1.IdeationService.ReadIdeas:output_type -> nullius.ideation.v1.ReadIdeasResponse
+	13, // 33: nullius.ideation.v1.IdeationService.WriteIdeas:output_type -> nullius.ideation.v1.WriteIdeasResponse
+	30, // [30:34] is the sub-list for method output_type
+	26, // [26:30] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_nullius_ideation_v1_ideation_proto_init() }
@@ -1068,7 +1511,7 @@ func file_nullius_ideation_v1_ideation_proto_init() {
 		(*GenerateIdeaResponse_Draft)(nil),
 		(*GenerateIdeaResponse_Result)(nil),
 	}
-	file_nullius_ideation_v1_ideation_proto_msgTypes[5].OneofWrappers = []any{
+	file_nullius_ideation_v1_ideation_proto_msgTypes[12].OneofWrappers = []any{
 		(*AssessNoveltyResponse_Progress)(nil),
 		(*AssessNoveltyResponse_Result)(nil),
 	}
@@ -1077,8 +1520,8 @@ func file_nullius_ideation_v1_ideation_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nullius_ideation_v1_ideation_proto_rawDesc), len(file_nullius_ideation_v1_ideation_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   9,
+			NumEnums:      3,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,6 +21,8 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	IdeationService_GenerateIdea_FullMethodName  = "/nullius.ideation.v1.IdeationService/GenerateIdea"
 	IdeationService_AssessNovelty_FullMethodName = "/nullius.ideation.v1.IdeationService/AssessNovelty"
+	IdeationService_ReadIdeas_FullMethodName     = "/nullius.ideation.v1.IdeationService/ReadIdeas"
+	IdeationService_WriteIdeas_FullMethodName    = "/nullius.ideation.v1.IdeationService/WriteIdeas"
 )
 
 // IdeationServiceClient is the client API for IdeationService service.
@@ -40,6 +42,14 @@ type IdeationServiceClient interface {
 	// Idempotent, as GenerateIdea. Takes one to five minutes; limit 1 hour. A literature engine that is down is no error: it is
 	// no evidence, and the verdict says so. Fails as GenerateIdea.
 	AssessNovelty(ctx context.Context, in *AssessNoveltyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[AssessNoveltyResponse], error)
+	// ReadIdeas reads ideas as people write them: AI-Scientist's ideas.json, a list or one object, also of models that nearly keep
+	// to the form. No I/O, no model; idempotent; takes milliseconds. Own ideas pass the checks that generated ones do: what says the
+	// same as an archived idea or an earlier one of the file is marked. Fails with INVALID_ARGUMENT FIELD_INVALID, which names idea
+	// and field, and RESOURCE_EXHAUSTED PAYLOAD_TOO_LARGE.
+	ReadIdeas(ctx context.Context, in *ReadIdeasRequest, opts ...grpc.CallOption) (*ReadIdeasResponse, error)
+	// WriteIdeas writes ideas as AI-Scientist's ideas.json, with verdict and score; fields that we do not know survive. No I/O;
+	// idempotent; takes milliseconds. Does not fail.
+	WriteIdeas(ctx context.Context, in *WriteIdeasRequest, opts ...grpc.CallOption) (*WriteIdeasResponse, error)
 }
 
 type ideationServiceClient struct {
@@ -88,6 +98,26 @@ func (c *ideationServiceClient) AssessNovelty(ctx context.Context, in *AssessNov
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type IdeationService_AssessNoveltyClient = grpc.ServerStreamingClient[AssessNoveltyResponse]
 
+func (c *ideationServiceClient) ReadIdeas(ctx context.Context, in *ReadIdeasRequest, opts ...grpc.CallOption) (*ReadIdeasResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReadIdeasResponse)
+	err := c.cc.Invoke(ctx, IdeationService_ReadIdeas_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ideationServiceClient) WriteIdeas(ctx context.Context, in *WriteIdeasRequest, opts ...grpc.CallOption) (*WriteIdeasResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WriteIdeasResponse)
+	err := c.cc.Invoke(ctx, IdeationService_WriteIdeas_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // IdeationServiceServer is the server API for IdeationService service.
 // All implementations must embed UnimplementedIdeationServiceServer
 // for forward compatibility.
@@ -105,6 +135,14 @@ type IdeationServiceServer interface {
 	// Idempotent, as GenerateIdea. Takes one to five minutes; limit 1 hour. A literature engine that is down is no error: it is
 	// no evidence, and the verdict says so. Fails as GenerateIdea.
 	AssessNovelty(*AssessNoveltyRequest, grpc.ServerStreamingServer[AssessNoveltyResponse]) error
+	// ReadIdeas reads ideas as people write them: AI-Scientist's ideas.json, a list or one object, also of models that nearly keep
+	// to the form. No I/O, no model; idempotent; takes milliseconds. Own ideas pass the checks that generated ones do: what says the
+	// same as an archived idea or an earlier one of the file is marked. Fails with INVALID_ARGUMENT FIELD_INVALID, which names idea
+	// and field, and RESOURCE_EXHAUSTED PAYLOAD_TOO_LARGE.
+	ReadIdeas(context.Context, *ReadIdeasRequest) (*ReadIdeasResponse, error)
+	// WriteIdeas writes ideas as AI-Scientist's ideas.json, with verdict and score; fields that we do not know survive. No I/O;
+	// idempotent; takes milliseconds. Does not fail.
+	WriteIdeas(context.Context, *WriteIdeasRequest) (*WriteIdeasResponse, error)
 	mustEmbedUnimplementedIdeationServiceServer()
 }
 
@@ -120,6 +158,12 @@ func (UnimplementedIdeationServiceServer) GenerateIdea(*GenerateIdeaRequest, grp
 }
 func (UnimplementedIdeationServiceServer) AssessNovelty(*AssessNoveltyRequest, grpc.ServerStreamingServer[AssessNoveltyResponse]) error {
 	return status.Error(codes.Unimplemented, "method AssessNovelty not implemented")
+}
+func (UnimplementedIdeationServiceServer) ReadIdeas(context.Context, *ReadIdeasRequest) (*ReadIdeasResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReadIdeas not implemented")
+}
+func (UnimplementedIdeationServiceServer) WriteIdeas(context.Context, *WriteIdeasRequest) (*WriteIdeasResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method WriteIdeas not implemented")
 }
 func (UnimplementedIdeationServiceServer) mustEmbedUnimplementedIdeationServiceServer() {}
 func (UnimplementedIdeationServiceServer) testEmbeddedByValue()                         {}
@@ -164,13 +208,58 @@ func _IdeationService_AssessNovelty_Handler(srv interface{}, stream grpc.ServerS
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type IdeationService_AssessNoveltyServer = grpc.ServerStreamingServer[AssessNoveltyResponse]
 
+func _IdeationService_ReadIdeas_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReadIdeasRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IdeationServiceServer).ReadIdeas(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IdeationService_ReadIdeas_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IdeationServiceServer).ReadIdeas(ctx, req.(*ReadIdeasRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IdeationService_WriteIdeas_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WriteIdeasRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IdeationServiceServer).WriteIdeas(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IdeationService_WriteIdeas_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IdeationServiceServer).WriteIdeas(ctx, req.(*WriteIdeasRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // IdeationService_ServiceDesc is the grpc.ServiceDesc for IdeationService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var IdeationService_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "nullius.ideation.v1.IdeationService",
 	HandlerType: (*IdeationServiceServer)(nil),
-	Methods:     []grpc.MethodDesc{},
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "ReadIdeas",
+			Handler:    _IdeationService_ReadIdeas_Handler,
+		},
+		{
+			MethodName: "WriteIdeas",
+			Handler:    _IdeationService_WriteIdeas_Handler,
+		},
+	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "GenerateIdea",

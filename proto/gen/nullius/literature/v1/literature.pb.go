@@ -190,7 +190,7 @@ type SearchPapersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Step          string                 `protobuf:"bytes,1,opt,name=step,proto3" json:"step,omitempty"` // with call, or neither: then not pinned
 	Call          string                 `protobuf:"bytes,2,opt,name=call,proto3" json:"call,omitempty"`
-	Engine        string                 `protobuf:"bytes,3,opt,name=engine,proto3" json:"engine,omitempty"`                                     // auto, openalex, local, recording/<digest>; empty: the server's default
+	Engine        string                 `protobuf:"bytes,3,opt,name=engine,proto3" json:"engine,omitempty"`                                     // auto, semanticscholar, openalex, arxiv, local, recording/<digest>; empty: the server's default
 	MaxAge        *durationpb.Duration   `protobuf:"bytes,4,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`                       // of cached answers; unset: 7 days
 	RequireAnswer bool                   `protobuf:"varint,5,opt,name=require_answer,json=requireAnswer,proto3" json:"require_answer,omitempty"` // not with step
 	Query         string                 `protobuf:"bytes,6,opt,name=query,proto3" json:"query,omitempty"`                                       // plain text, 1 to 1,000 characters
@@ -382,7 +382,9 @@ type SearchResult struct {
 	Papers        []*Paper               `protobuf:"bytes,2,rep,name=papers,proto3" json:"papers,omitempty"`
 	Asked         []*Asked               `protobuf:"bytes,3,rep,name=asked,proto3" json:"asked,omitempty"`
 	QueryUsed     string                 `protobuf:"bytes,4,opt,name=query_used,json=queryUsed,proto3" json:"query_used,omitempty"`
-	Rung          int32                  `protobuf:"varint,5,opt,name=rung,proto3" json:"rung,omitempty"` // of the ladder in literature.md; 0: all words
+	Rung          int32                  `protobuf:"varint,5,opt,name=rung,proto3" json:"rung,omitempty"`        // of the ladder in docs/literature.md; 0: all words
+	Sentence      string                 `protobuf:"bytes,6,opt,name=sentence,proto3" json:"sentence,omitempty"` // what NOTHING and UNAVAILABLE mean here; empty for FOUND
+	Next          string                 `protobuf:"bytes,7,opt,name=next,proto3" json:"next,omitempty"`         // what a person can do then
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -450,6 +452,20 @@ func (x *SearchResult) GetRung() int32 {
 		return x.Rung
 	}
 	return 0
+}
+
+func (x *SearchResult) GetSentence() string {
+	if x != nil {
+		return x.Sentence
+	}
+	return ""
+}
+
+func (x *SearchResult) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
 }
 
 type ResolvePaperRequest struct {
@@ -666,6 +682,8 @@ type ResolveResult struct {
 	Weak          bool                   `protobuf:"varint,4,opt,name=weak,proto3" json:"weak,omitempty"`      // perhaps another paper of theirs
 	Nearest       []*Candidate           `protobuf:"bytes,5,rep,name=nearest,proto3" json:"nearest,omitempty"` // at most 3
 	Asked         []*Asked               `protobuf:"bytes,6,rep,name=asked,proto3" json:"asked,omitempty"`
+	Sentence      string                 `protobuf:"bytes,7,opt,name=sentence,proto3" json:"sentence,omitempty"` // what NOT_FOUND and ENGINE_UNAVAILABLE mean here; else empty
+	Next          string                 `protobuf:"bytes,8,opt,name=next,proto3" json:"next,omitempty"`         // what a person can do then
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -740,6 +758,20 @@ func (x *ResolveResult) GetAsked() []*Asked {
 		return x.Asked
 	}
 	return nil
+}
+
+func (x *ResolveResult) GetSentence() string {
+	if x != nil {
+		return x.Sentence
+	}
+	return ""
+}
+
+func (x *ResolveResult) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
 }
 
 type Difference struct {
@@ -868,6 +900,7 @@ type Asked struct {
 	AsOf          *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	CostUsd       string                 `protobuf:"bytes,10,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"` // empty: none
 	RetryAfter    *durationpb.Duration   `protobuf:"bytes,11,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	Next          string                 `protobuf:"bytes,12,opt,name=next,proto3" json:"next,omitempty"` // what a person can do about a failure; empty: nothing
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -977,6 +1010,13 @@ func (x *Asked) GetRetryAfter() *durationpb.Duration {
 		return x.RetryAfter
 	}
 	return nil
+}
+
+func (x *Asked) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
 }
 
 type Author struct {
@@ -1366,14 +1406,16 @@ const file_nullius_literature_v1_literature_proto_rawDesc = "" +
 	"\x14SearchPapersResponse\x129\n" +
 	"\bprogress\x18\x01 \x01(\v2\x1b.nullius.record.v1.ProgressH\x00R\bprogress\x12=\n" +
 	"\x06result\x18\x02 \x01(\v2#.nullius.literature.v1.SearchResultH\x00R\x06resultB\a\n" +
-	"\x05event\"\xb7\x02\n" +
+	"\x05event\"\xe7\x02\n" +
 	"\fSearchResult\x12E\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2+.nullius.literature.v1.SearchResult.OutcomeR\aoutcome\x124\n" +
 	"\x06papers\x18\x02 \x03(\v2\x1c.nullius.literature.v1.PaperR\x06papers\x122\n" +
 	"\x05asked\x18\x03 \x03(\v2\x1c.nullius.literature.v1.AskedR\x05asked\x12\x1d\n" +
 	"\n" +
 	"query_used\x18\x04 \x01(\tR\tqueryUsed\x12\x12\n" +
-	"\x04rung\x18\x05 \x01(\x05R\x04rung\"C\n" +
+	"\x04rung\x18\x05 \x01(\x05R\x04rung\x12\x1a\n" +
+	"\bsentence\x18\x06 \x01(\tR\bsentence\x12\x12\n" +
+	"\x04next\x18\a \x01(\tR\x04next\"C\n" +
 	"\aOutcome\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05FOUND\x10\x01\x12\v\n" +
@@ -1395,14 +1437,16 @@ const file_nullius_literature_v1_literature_proto_rawDesc = "" +
 	"\x14ResolvePaperResponse\x129\n" +
 	"\bprogress\x18\x01 \x01(\v2\x1b.nullius.record.v1.ProgressH\x00R\bprogress\x12>\n" +
 	"\x06result\x18\x02 \x01(\v2$.nullius.literature.v1.ResolveResultH\x00R\x06resultB\a\n" +
-	"\x05event\"\xc1\x03\n" +
+	"\x05event\"\xf1\x03\n" +
 	"\rResolveResult\x12F\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2,.nullius.literature.v1.ResolveResult.OutcomeR\aoutcome\x122\n" +
 	"\x05paper\x18\x02 \x01(\v2\x1c.nullius.literature.v1.PaperR\x05paper\x12C\n" +
 	"\vdifferences\x18\x03 \x03(\v2!.nullius.literature.v1.DifferenceR\vdifferences\x12\x12\n" +
 	"\x04weak\x18\x04 \x01(\bR\x04weak\x12:\n" +
 	"\anearest\x18\x05 \x03(\v2 .nullius.literature.v1.CandidateR\anearest\x122\n" +
-	"\x05asked\x18\x06 \x03(\v2\x1c.nullius.literature.v1.AskedR\x05asked\"k\n" +
+	"\x05asked\x18\x06 \x03(\v2\x1c.nullius.literature.v1.AskedR\x05asked\x12\x1a\n" +
+	"\bsentence\x18\a \x01(\tR\bsentence\x12\x12\n" +
+	"\x04next\x18\b \x01(\tR\x04next\"k\n" +
 	"\aOutcome\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05FOUND\x10\x01\x12\x1d\n" +
@@ -1416,7 +1460,7 @@ const file_nullius_literature_v1_literature_proto_rawDesc = "" +
 	"\x05found\x18\x03 \x01(\tR\x05found\"U\n" +
 	"\tCandidate\x122\n" +
 	"\x05paper\x18\x01 \x01(\v2\x1c.nullius.literature.v1.PaperR\x05paper\x12\x14\n" +
-	"\x05score\x18\x02 \x01(\x01R\x05score\"\xbb\x03\n" +
+	"\x05score\x18\x02 \x01(\x01R\x05score\"\xcf\x03\n" +
 	"\x05Asked\x12\x16\n" +
 	"\x06engine\x18\x01 \x01(\tR\x06engine\x12;\n" +
 	"\x06result\x18\x02 \x01(\x0e2#.nullius.literature.v1.Asked.ResultR\x06result\x12\x14\n" +
@@ -1430,7 +1474,8 @@ const file_nullius_literature_v1_literature_proto_rawDesc = "" +
 	"\bcost_usd\x18\n" +
 	" \x01(\tR\acostUsd\x12:\n" +
 	"\vretry_after\x18\v \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"retryAfter\"K\n" +
+	"retryAfter\x12\x12\n" +
+	"\x04next\x18\f \x01(\tR\x04next\"K\n" +
 	"\x06Result\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\f\n" +
 	"\bANSWERED\x10\x01\x12\t\n" +
