@@ -133,7 +133,7 @@ func (c *cli) diagnose(ctx context.Context, args []string) []check {
 		_ = b.Close()
 	}
 	out = append(out, box, c.dataCheck())
-	out = append(out, keyChecks()...)
+	out = append(out, c.keyChecks(ctx)...)
 	if len(args) == 1 {
 		out = append(out, templateChecks(ctx, args[0])...)
 	}
@@ -156,20 +156,6 @@ func (c *cli) dataCheck() check {
 		_ = lock.Close()
 	}
 	return k
-}
-
-func keyChecks() []check {
-	var found []string
-	for _, v := range []string{"OPENAI_API_KEY", "DEEPSEEK_API_KEY", "OPENROUTER_API_KEY", "GEMINI_API_KEY", "OPENAI_COMPATIBLE_API_KEY", "OPENALEX_API_KEY"} {
-		if os.Getenv(v) != "" || os.Getenv(v+"_FILE") != "" {
-			found = append(found, v)
-		}
-	}
-	k := check{Name: "keys", State: "ok", Text: strings.Join(found, ", ")}
-	if len(found) == 0 {
-		k.State, k.Text, k.Remedy = "warning", "no provider's key is set", "export OPENAI_API_KEY=…, or use ollama/NAME or nullius demo"
-	}
-	return []check{k}
 }
 
 func templateChecks(ctx context.Context, arg string) []check {

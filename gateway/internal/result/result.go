@@ -298,8 +298,10 @@ type Cost struct {
 	Calls           int     `json:"calls"`
 	InputTokens     int64   `json:"input_tokens"`
 	CachedTokens    int64   `json:"cached_tokens"`
+	CacheWrites     int64   `json:"cache_write_tokens"`
 	OutputTokens    int64   `json:"output_tokens"`
 	ReasoningTokens int64   `json:"reasoning_tokens"`
+	PicoDollars     int64   `json:"pico_dollars"` // exact
 	Dollars         float64 `json:"dollars"`
 	WouldCost       float64 `json:"would_have_cost_dollars,omitempty"`
 	Unpriced        bool    `json:"unpriced,omitempty"`
@@ -322,11 +324,13 @@ func Costs(calls []ledger.Entry) []Cost {
 		}
 		o := &out[i]
 		o.Calls++
-		o.InputTokens += c.Usage.Input + c.Usage.CacheWrite
+		o.InputTokens += c.Usage.Input
 		o.CachedTokens += c.Usage.CacheRead
+		o.CacheWrites += c.Usage.CacheWrite
 		o.OutputTokens += c.Usage.Output
 		o.ReasoningTokens += c.Usage.Reasoning
-		o.Dollars += float64(c.Cost) / 1e12
+		o.PicoDollars += c.Cost
+		o.Dollars = float64(o.PicoDollars) / 1e12
 		o.WouldCost += float64(c.WouldCost) / 1e12
 		o.Unpriced, o.Estimated = o.Unpriced || c.Unpriced, o.Estimated || c.Usage.Estimated
 		o.PossiblyPaid += c.Lost
