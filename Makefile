@@ -7,13 +7,16 @@ MODULES := proto kit services/ideation services/coder services/executor services
 BIN     := bin
 GO      := go
 
-.PHONY: help setup build demo run test lint proto check soak bench recordings fix format-check generated-check tidy-check
+.PHONY: help setup setup-tests build demo run test lint proto check soak bench recordings fix format-check generated-check tidy-check
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## install what is needed (apt as root or with sudo), make the Python environment
 	@scripts/setup.sh
+
+setup-tests:
+	@scripts/setup.sh tests
 
 build: ## build every binary into bin/
 	@mkdir -p $(BIN)
@@ -28,7 +31,7 @@ demo: setup ## replay the shipped study: experiments, figures, a paper and its r
 run: build ## build and serve everything on http://127.0.0.1:7700
 	@$(BIN)/nullius serve
 
-test: setup ## run all tests, race detector on, each module on its own
+test: setup-tests ## run all tests, race detector on, each module on its own
 	@scripts/each.sh "$(MODULES)" $(GO) test -race -shuffle=on -timeout 10m ./...
 
 lint: ## vet and staticcheck, and the imports that style forbids
@@ -51,12 +54,12 @@ generated-check: proto
 format-check:
 	@out=$$(gofmt -l $(MODULES)); test -z "$$out" || { echo "not gofmt-ed (make fix mends it):"; echo "$$out"; exit 1; }
 
-check: setup format-check generated-check lint test ## all that CI runs
+check: setup-tests format-check generated-check lint test ## all that CI runs
 
 bench: setup ## measure one idea's own cost with a scripted model
 	@cd bench && GOWORK=off $(GO) run .
 
-soak: setup ## the long forms of the tests: many seeds, fuzzing
+soak: setup-tests ## the long forms of the tests: many seeds, fuzzing
 	@NULLIUS_SOAK=1 scripts/each.sh "$(MODULES)" $(GO) test -race -shuffle=on -timeout 60m ./...
 	@scripts/fuzz.sh 60s
 

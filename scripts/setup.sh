@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what building, testing and the demo need. Idempotent; takes a second when everything is there.
+# Installs what building and the demo need; with the word "tests", also what only other templates import.
+# Idempotent; takes a second when everything is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,6 +11,7 @@ packages=(
   texlive-latex-base texlive-latex-recommended texlive-fonts-recommended texlive-latex-extra texlive-science chktex poppler-utils
   python3 python3-venv python3-numpy python3-scipy python3-matplotlib libopenblas0-pthread
 )
+[[ "${1:-}" != tests ]] || packages+=(python3-sklearn)
 
 missing=()
 for p in "${packages[@]}"; do
