@@ -58,6 +58,7 @@ type workers struct {
 	jobs    map[string]*executorv1.Job
 	fail    func(job string) bool
 	cancels []*executorv1.CancelRequest
+	prints  string // what each job prints before it goes on
 }
 
 func (w *workers) enter(ctx context.Context, step string) error {
@@ -154,6 +155,12 @@ func (w *workers) Cancel(_ context.Context, r *executorv1.CancelRequest) (*execu
 }
 
 func (w *workers) Watch(r *executorv1.WatchRequest, s grpc.ServerStreamingServer[executorv1.WatchResponse]) error {
+	if w.prints != "" {
+		chunk := &executorv1.LogChunk{Attempt: 1, Stream: executorv1.LogChunk_STDOUT, Data: []byte(w.prints)}
+		if err := s.Send(&executorv1.WatchResponse{Event: &executorv1.WatchResponse_Log{Log: chunk}}); err != nil {
+			return err
+		}
+	}
 	if err := w.enter(s.Context(), r.GetJobId()); err != nil {
 		return err
 	}

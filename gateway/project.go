@@ -257,9 +257,9 @@ func stageText(stage string, w *pipeline.Walk) string {
 		return w.Novelty.GetVerdict().String()
 	case pipeline.Experiments:
 		good, failed := w.RunCounts()
-		return fmt.Sprintf("%d runs, %d failed", good+failed, failed)
+		return fmt.Sprintf("%s, %d failed", plural(int(good+failed), "run"), failed)
 	case pipeline.Figures:
-		return fmt.Sprintf("%d figures", len(w.Figures))
+		return plural(len(w.Figures), "figure")
 	case pipeline.Writing:
 		return fmt.Sprintf("%d pages, %d numbers without origin", w.Paper.GetPagesTotal(), w.Paper.GetNumbersUnexplained())
 	case pipeline.Review:

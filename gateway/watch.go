@@ -39,11 +39,21 @@ func seqOf(token string) (uint64, error) {
 	return seq, nil
 }
 
-// Watch sends what happens in a study or idea until it ends, ctx ends or 30 minutes are over.
+// everyStudy is the name under which all studies are watched together; ListIdeas knows it too.
+const everyStudy = "studies/-"
+
+// Watch sends what happens in a study or idea until it ends, ctx ends or 30 minutes are over. The name "studies/-" stands for all studies.
 func (s *Service) Watch(ctx context.Context, req *gatewayv1.WatchStudyRequest, send func(*gatewayv1.WatchStudyResponse) error) error {
+	return s.watch(ctx, req, func() {}, send)
+}
+
+// watch is Watch that calls opened when the request is legal and events will come.
+func (s *Service) watch(ctx context.Context, req *gatewayv1.WatchStudyRequest, opened func(), send func(*gatewayv1.WatchStudyResponse) error) error {
 	k, err := parseStudy(req.GetName())
 	only := ""
-	if err != nil {
+	if req.GetName() == everyStudy {
+		k = journal.Key{Study: "*", Idea: subject.StudyItself}
+	} else if err != nil {
 		if k, err = parseIdea(req.GetName()); err != nil {
 			return nameInvalid(req.GetName(), "studies/{study} or studies/{study}/ideas/{idea}")
 		}
@@ -65,6 +75,7 @@ func (s *Service) Watch(ctx context.Context, req *gatewayv1.WatchStudyRequest, s
 	if sub, err := s.d.Bus.NC.ChanSubscribe(subject.Progress(k.Study, or(only, "*")), live); err == nil {
 		defer func() { _ = sub.Unsubscribe() }()
 	}
+	opened()
 	return s.stream(ctx, k, req, events, live, send)
 }
 

@@ -50,6 +50,7 @@ func (s *Service) web(h *app.Host) http.Handler {
 	mux.HandleFunc("POST /v1/studies/{s}/ideas/{i}", s.ideaAction(v))
 	mux.HandleFunc("GET /v1/studies/{s}/ideas/{i}/files/{path...}", s.serveFile("files"))
 	mux.HandleFunc("GET /v1/studies/{s}/ideas/{i}/blobs/{path...}", s.serveFile("blobs"))
+	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, r *http.Request) { s.serveEvents(w, r, everyStudy) })
 	mux.HandleFunc("GET /v1/studies/{s}/events", func(w http.ResponseWriter, r *http.Request) { s.serveEvents(w, r, studyName(r.PathValue("s"))) })
 	mux.HandleFunc("GET /v1/studies/{s}/ideas/{i}/events", func(w http.ResponseWriter, r *http.Request) { s.serveEvents(w, r, ideaOf(r)) })
 	mux.HandleFunc("GET /v1/studies/{s}/ideas/{i}/trace", func(w http.ResponseWriter, r *http.Request) {
@@ -82,17 +83,20 @@ func guardHTTP(next http.Handler) http.Handler {
 				}
 			}
 		}
-		if host, _, err := net.SplitHostPort(r.Host); err == nil && !localName(host) && isLoopback(r) {
-			failJSON(w, fault.New(fault.Denied, "ROLE_TOO_LOW", "host %s is not this server's", host)) // a name that was rebound to this machine
+		if !localName(r.Host) && isLoopback(r) {
+			failJSON(w, fault.New(fault.Denied, "ROLE_TOO_LOW", "host %s is not this server's", shorten(r.Host, 200))) // a name that was rebound to this machine
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
+// localName tells whether a request's host is an address, which no name server can point elsewhere, or localhost; with a port or without.
 func localName(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.EqualFold(host, "localhost") || net.ParseIP(strings.Trim(host, "[]")) != nil
 }
 
 func isLoopback(r *http.Request) bool {
@@ -271,12 +275,13 @@ func (s *Service) serveEvents(w http.ResponseWriter, r *http.Request, name strin
 		Journal: q.Get("journal") == "true", FromNow: q.Get("from_now") == "true",
 	}
 	begun := false
-	err := s.Watch(r.Context(), req, func(m *gatewayv1.WatchStudyResponse) error {
-		if !begun {
-			w.Header().Set("Content-Type", "text/event-stream")
-			w.Header().Set("Cache-Control", "no-store")
-			begun = true
-		}
+	err := s.watch(r.Context(), req, func() {
+		begun = true
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusOK)
+		flusher.Flush() // a browser calls the stream open only now
+	}, func(m *gatewayv1.WatchStudyResponse) error {
 		b, err := protojson.Marshal(m)
 		if err != nil {
 			return err

@@ -176,9 +176,9 @@ func (s *steps) job(ctx context.Context, k journal.Key, step string, job *execut
 func jobPhase(r *executorv1.JobRecord) string {
 	switch r.GetState() {
 	case executorv1.State_QUEUED:
-		return "queued for a slot"
+		return phaseQueued
 	case executorv1.State_RUNNING:
-		return "running on " + r.GetNode()
+		return phaseRunning + r.GetNode()
 	}
 	return r.GetState().String()
 }
