@@ -22,6 +22,7 @@ require (
 	nullius.dev/services/reviewer v0.0.0-00010101000000-000000000000
 	nullius.dev/services/writer v0.0.0-00010101000000-000000000000
 	nullius.dev/templates v0.0.0-00010101000000-000000000000
+	pgregory.net/rapid v1.3.0
 )
 
 require (

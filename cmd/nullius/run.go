@@ -18,6 +18,7 @@ import (
 
 	"nullius.dev/kit/app"
 	"nullius.dev/kit/fault"
+	"nullius.dev/kit/telemetry"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
 	recordv1 "nullius.dev/proto/gen/nullius/record/v1"
 )
@@ -102,7 +103,8 @@ func (c *cli) hosted(ctx context.Context, needServer bool, f func(cl *client, lo
 	if reachable(c.address) || needServer {
 		return c.with(ctx, func(cl *client) error { return f(cl, false) })
 	}
-	s, err := startSuite(ctx, suiteConfig{DataDir: c.dataDir, Listen: c.address, Log: newLogger(c.logLevel)})
+	c.err = &shared{own: c.err, now: c.err}
+	s, err := startSuite(ctx, suiteConfig{DataDir: c.dataDir, Listen: c.address, Log: telemetry.NewLogger(c.err, c.logLevel)})
 	if err != nil {
 		return err
 	}
@@ -158,7 +160,7 @@ func (c *cli) start(ctx context.Context, cl *client, dir, name string, f *runFla
 func (c *cli) follow(ctx context.Context, cl *client, study, template, results string, local bool) error {
 	fmt.Fprintf(c.err, "study %s: http://%s/studies/%s\n", study, c.address, study)
 	view, closeView := signal.NotifyContext(ctx, os.Interrupt)
-	err := c.watch(view, cl, ref{study: study}, watchOptions{})
+	told, err := c.show(view, cl, ref{study: study}, watchOptions{})
 	closed := view.Err() != nil && ctx.Err() == nil
 	closeView()
 	if closed {
@@ -167,7 +169,7 @@ func (c *cli) follow(ctx context.Context, cl *client, study, template, results s
 	if err != nil {
 		return err
 	}
-	return c.finish(ctx, cl, study, template, results)
+	return c.finish(ctx, cl, study, template, results, told)
 }
 
 func (c *cli) viewClosed(ctx context.Context, cl *client, study, template, results string, local bool) error {
@@ -184,11 +186,11 @@ func (c *cli) viewClosed(ctx context.Context, cl *client, study, template, resul
 		}
 		return err
 	}
-	return c.finish(ctx, cl, study, template, results)
+	return c.finish(ctx, cl, study, template, results, nil)
 }
 
-// finish writes the result folders and says where they are.
-func (c *cli) finish(ctx context.Context, cl *client, study, template, results string) error {
+// finish writes the result folders and says where they are. told has the ideas whose end a tree has told; nil: there was none.
+func (c *cli) finish(ctx context.Context, cl *client, study, template, results string, told map[string]bool) error {
 	got, err := cl.GetStudy(ctx, &gatewayv1.GetStudyRequest{Name: "studies/" + study})
 	if err != nil {
 		return err
@@ -207,28 +209,44 @@ func (c *cli) finish(ctx context.Context, cl *client, study, template, results s
 		if err != nil {
 			return err
 		}
-		c.say("\n%s  %s  %s\n", i.GetName()[strings.LastIndex(i.GetName(), "/")+1:], i.GetState(), i.GetTitle())
-		if i.GetMessage() != "" {
-			c.say("  %s\n", i.GetMessage())
-		}
-		if i.GetNext() != "" {
-			c.say("  next: %s\n", i.GetNext())
-		}
+		c.sayEnd(ctx, cl, i, told)
 		c.sayPaths(dir)
 	}
-	c.say("\n%s  %s  %s\n", study, st.GetState(), st.GetMessage())
+	if told == nil {
+		c.say("\n%s  %s  %s\n", study, st.GetState(), st.GetMessage())
+		if st.GetState() == gatewayv1.IdeaState_FAILED {
+			c.sayStudyFailure(ctx, cl, st)
+		}
+	}
 	switch {
 	case waits || st.GetState() == gatewayv1.IdeaState_WAITING:
 		return exit(exitWaiting)
 	case st.GetState() == gatewayv1.IdeaState_FAILED:
-		if st.GetNext() != "" {
-			fmt.Fprintln(c.err, "next:", st.GetNext())
-		}
 		return exit(exitUnwanted)
 	case good == 0:
 		return exit(exitUnwanted)
 	}
 	return nil
+}
+
+// sayEnd says how an idea ended, unless a tree has told that.
+func (c *cli) sayEnd(ctx context.Context, cl *client, i *gatewayv1.IdeaSummary, told map[string]bool) {
+	id := i.GetName()[strings.LastIndex(i.GetName(), "/")+1:]
+	if told[id] {
+		c.say("\n%s\n", id)
+		return
+	}
+	c.say("\n%s  %s  %s\n", id, i.GetState(), i.GetTitle())
+	if i.GetMessage() != "" {
+		c.say("  %s\n", i.GetMessage())
+	}
+	switch {
+	case i.GetState() == gatewayv1.IdeaState_FAILED:
+		study, _, _ := strings.Cut(strings.TrimPrefix(i.GetName(), "studies/"), "/")
+		c.sayFailure(ctx, cl, ref{study, id}, i.GetNext())
+	case i.GetNext() != "":
+		c.say("  next: %s\n", i.GetNext())
+	}
 }
 
 func (c *cli) say(format string, a ...any) { fmt.Fprintf(c.out, format, a...) }

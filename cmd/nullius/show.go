@@ -262,7 +262,7 @@ func (c *cli) watchCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return c.watch(ctx, cl, r, watchOptions{logs: logs})
+				return c.view(ctx, cl, r, watchOptions{logs: logs})
 			})
 		},
 	}

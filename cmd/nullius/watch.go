@@ -20,26 +20,70 @@ type watchOptions struct {
 	logs    bool
 	fromNow bool
 	stage   string
+	view    viewer // nil: a line per message
 }
+
+// viewer shows what a watch receives.
+type viewer interface {
+	message(*gatewayv1.WatchStudyResponse)
+	lost(since time.Time) // the server is gone; told once
+	back()                // it is there again
+}
+
+// lineView prints a line per event.
+type lineView struct {
+	c *cli
+	o watchOptions
+}
+
+func (v lineView) message(m *gatewayv1.WatchStudyResponse) {
+	if !v.o.quiet {
+		v.c.tell(m, v.o)
+	}
+}
+
+func (v lineView) lost(since time.Time) {
+	if !v.o.quiet {
+		fmt.Fprintf(v.c.err, "the server at %s is gone, trying again since %s\n", v.c.address, since.Format(time.TimeOnly))
+	}
+}
+
+func (v lineView) back() {
+	if !v.o.quiet {
+		fmt.Fprintf(v.c.err, "the server at %s is back\n", v.c.address)
+	}
+}
+
+// idleLimit is how long a stream may be silent, heartbeats of 15 s counted (interface.md section 7).
+const idleLimit = 45 * time.Second
 
 // watch follows a study or idea until it ends or waits for a person, over reconnects: nothing is lost, nothing told twice.
 func (c *cli) watch(ctx context.Context, cl *client, r ref, o watchOptions) error {
-	token := ""
+	if o.view == nil {
+		o.view = lineView{c, o}
+	}
+	token, lost := "", false
 	for {
 		err := c.watchOnce(ctx, cl, r, o, &token)
+		if err == nil {
+			var done bool
+			if done, err = c.settled(ctx, cl, r); done {
+				return nil
+			}
+		}
 		switch {
 		case err == nil:
-			done, derr := c.settled(ctx, cl, r)
-			if derr != nil || done {
-				return derr
-			}
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(err, fault.Unavailable), errors.Is(err, io.ErrUnexpectedEOF):
-			select {
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-				return ctx.Err()
+		case gone(err):
+			if !lost {
+				o.view.lost(time.Now())
+			}
+			if lost = !c.again(ctx, cl, r); !lost {
+				o.view.back()
+				if done, err := c.settled(ctx, cl, r); err == nil && done {
+					return c.rest(ctx, cl, r, o, &token)
+				}
 			}
 		case errors.Is(err, errSettled):
 			return nil
@@ -49,30 +93,70 @@ func (c *cli) watch(ctx context.Context, cl *client, r ref, o watchOptions) erro
 	}
 }
 
+// gone tells a server that went away or stops from one that refuses.
+func gone(err error) bool {
+	return errors.Is(err, fault.Unavailable) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// again waits a second and asks whether the server is back.
+func (c *cli) again(ctx context.Context, cl *client, r ref) bool {
+	select {
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+		return false
+	}
+	cl.conn.ResetConnectBackoff() // which grows to minutes
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_, err := cl.GetStudy(ctx, &gatewayv1.GetStudyRequest{Name: "studies/" + r.study})
+	return err == nil || !gone(err)
+}
+
+// rest shows what is left of a watch whose study came to a halt while the server was away: what was missed comes at once.
+func (c *cli) rest(ctx context.Context, cl *client, r ref, o watchOptions, token *string) error {
+	rctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	err := c.watchOnce(rctx, cl, r, o, token)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case rctx.Err() != nil, errors.Is(err, errSettled):
+		return nil
+	}
+	return err
+}
+
 // errSettled ends a watch: what is watched moves no further by itself.
 var errSettled = errors.New("settled")
 
 func (c *cli) watchOnce(ctx context.Context, cl *client, r ref, o watchOptions, token *string) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	if o.view == nil {
+		o.view = lineView{c, o}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	s, err := cl.WatchStudy(ctx, &gatewayv1.WatchStudyRequest{Name: r.name(), ResumeToken: *token, Journal: o.journal, Logs: o.logs, FromNow: o.fromNow && *token == ""})
 	if err != nil {
 		return err
 	}
+	idle := time.AfterFunc(idleLimit, func() { cancel(io.ErrUnexpectedEOF) })
+	defer idle.Stop()
 	for {
 		m, err := s.Recv()
+		idle.Reset(idleLimit)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
+			if context.Cause(ctx) == io.ErrUnexpectedEOF {
+				return io.ErrUnexpectedEOF
+			}
 			return err
 		}
 		if t := m.GetResumeToken(); t != "" {
 			*token = t
 		}
-		if !o.quiet {
-			c.tell(m, o)
-		}
+		o.view.message(m)
 		if k := m.GetEvent().GetKind(); k == "waiting" || k == "idea-ended" {
 			if done, err := c.settled(ctx, cl, r); err != nil || done {
 				return errors.Join(err, errSettled)
@@ -153,7 +237,7 @@ func (c *cli) tell(m *gatewayv1.WatchStudyResponse, o watchOptions) {
 	case "waiting":
 		what = "WAITING " + e.GetReason()
 	case "ended":
-		what = "ended " + e.GetState().String()
+		what = strings.TrimSpace("ended " + e.GetState().String() + " " + e.GetReason())
 	}
 	name := e.GetIdea()
 	if name == "_" {

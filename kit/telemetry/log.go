@@ -22,8 +22,11 @@ func NewLogger(w io.Writer, level string) *slog.Logger {
 	return slog.New(traceHandler{h})
 }
 
-// IsTerminal tells whether w is a terminal.
+// IsTerminal tells whether w is a terminal, or says itself that it leads to one.
 func IsTerminal(w io.Writer) bool {
+	if t, ok := w.(interface{ Terminal() bool }); ok {
+		return t.Terminal()
+	}
 	f, ok := w.(*os.File)
 	if !ok {
 		return false
