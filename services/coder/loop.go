@@ -281,8 +281,10 @@ func (t *talk) finish(ctx context.Context, e edited, extra map[string][]byte) (E
 	s, w := t.s, t.in.work
 	out := Edited{Result: e.result, Snapshot: w.snapshot, Feedback: t.feedback, Counts: t.counts, Usage: t.usage}
 	changes := e.changes
-	if e.result == Changed {
+	if e.result != NoChange {
 		out.Feedback = ""
+	}
+	if e.result == Changed {
 		out.Added, out.Removed = changes.Stat()
 		set := changes
 		for p, data := range extra {

@@ -141,12 +141,12 @@ func (pl *planner) notFound(b *BlockReport, d *doc, o op, i int) (string, *probl
 	if c := pl.byContent(o, minCorrection); c != "" && c != d.path {
 		return pl.redirect(b, c, o, i)
 	}
-	if j := replacedBy(d, o.search); j > 0 {
-		return "", &problem{NoMatch, fmt.Sprintf("your block %d replaced this text before", j)}
-	}
 	if j := pl.repeatOf(i, b.Path); j > 0 {
 		b.Status = Noop
 		return fmt.Sprintf("it repeats block %d and was dropped", j), nil
+	}
+	if j := replacedBy(d, o.search); j > 0 {
+		return "", &problem{NoMatch, fmt.Sprintf("your block %d replaced this text before", j)}
 	}
 	if !pl.policy.NoAlreadyDone && alreadyDone(d, o) {
 		b.Rungs, b.Status = []string{RungDone}, Noop

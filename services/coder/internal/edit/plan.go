@@ -30,7 +30,7 @@ func Plan(t Tree, reply string, p Policy) (Changes, Report) {
 // Retry plans a further reply together with the sound blocks of the one before. A listing takes the place
 // of kept blocks of its file, a block that of a kept one with the same SEARCH. When the union fails but the
 // reply stands alone and has at least as many blocks as the first one had, the model sent everything
-// again and its reply alone counts.
+// again and its reply alone counts. A listing that was refused as a fragment and comes again unchanged is meant.
 func Retry(t Tree, before Report, reply string, p Policy) (Changes, Report) {
 	known := knownPaths(t, p)
 	ops, perr := parse(reply, known)
@@ -40,6 +40,9 @@ func Retry(t Tree, before Report, reply string, p Policy) (Changes, Report) {
 			r.keepHead(t, before, head(reply, perr.line), p)
 		}
 		return nil, r
+	}
+	for i := range ops {
+		ops[i].meant = slices.ContainsFunc(before.bad, ops[i].sameListing)
 	}
 	if len(before.kept) == 0 || len(ops) == 0 {
 		c, r := planOps(t, ops, p)
@@ -55,6 +58,11 @@ func Retry(t Tree, before Report, reply string, p Policy) (Changes, Report) {
 		}
 	}
 	return c, r
+}
+
+// sameListing says whether two listings give the same file the same content.
+func (o op) sameListing(b op) bool {
+	return o.kind == opListing && b.kind == opListing && cleanName(o.name) == cleanName(b.name) && slices.Equal(o.replace, b.replace)
 }
 
 // union puts kept blocks before new ones and leaves out what a new one replaces.
@@ -212,8 +220,8 @@ func (pl *planner) listing(b *BlockReport, d *doc, o op) *problem {
 	if l := lazyLine(o.replace, nil, d); l != "" {
 		return &problem{Malformed, fmt.Sprintf("the listing of %s leaves code out: %q; list every line, or send blocks", d.path, clip(strings.TrimSpace(l), 80))}
 	}
-	if have, given := filled(d.texts()), filled(o.replace); have >= 10 && 2*given < have {
-		return &problem{Malformed, fmt.Sprintf("the listing of %s has %d lines that are not blank, the file has %d: it looks like a fragment; send SEARCH/REPLACE blocks to change a part", d.path, given, have)}
+	if have, given := filled(d.texts()), filled(o.replace); have >= 10 && 2*given < have && !o.meant {
+		return &problem{Malformed, fmt.Sprintf("the listing of %s has %d lines that are not blank, the file has %d: it looks like a fragment; send SEARCH/REPLACE blocks to change a part, or, if the file is to become that short, the same listing again", d.path, given, have)}
 	}
 	before, _ := d.render()
 	d.list(o.replace, o.number)

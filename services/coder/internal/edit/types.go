@@ -207,6 +207,8 @@ type op struct {
 	anchor string // of a patch section
 	// create marks a section that must make a new file.
 	create bool
+	// meant marks a short listing that came again after it was refused as a fragment: the file is to become that short.
+	meant bool
 }
 
 // visible counts the characters of the lines that are not white space.
