@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -183,26 +184,48 @@ func nonEmpty(s string) string {
 	return s
 }
 
-// wave runs calls side by side. The first starts alone, the others at its first byte, so that what they share is cached once.
+// wave runs calls side by side. Where a provider takes less for what it has cached, the first starts alone and the others at its first byte, so that
+// what they share is cached once.
 func (w *work) wave(ctx context.Context, tasks []func(ctx context.Context, first func()) error) error {
 	if len(tasks) == 0 {
 		return nil
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(w.s.cfg.Parallel + 1)
-	begun := make(chan struct{})
-	var once sync.Once
-	first := func() { once.Do(func() { close(begun) }) }
-	g.Go(func() error {
-		defer first()
-		return tasks[0](ctx, first)
-	})
-	select {
-	case <-begun:
-	case <-ctx.Done():
+	g.SetLimit(w.s.cfg.Parallel)
+	if w.cachingSaves() {
+		begun := make(chan struct{})
+		first := sync.OnceFunc(func() { close(begun) })
+		g.Go(func() error {
+			defer first()
+			return tasks[0](ctx, first)
+		})
+		select {
+		case <-begun:
+		case <-ctx.Done():
+		}
+		tasks = tasks[1:]
 	}
-	for _, t := range tasks[1:] {
+	for _, t := range tasks {
 		g.Go(func() error { return t(ctx, nil) })
 	}
 	return g.Wait()
+}
+
+// cachingSaves tells whether the model's provider takes less for input that it has cached. A door that cannot tell is believed to save.
+func (w *work) cachingSaves() bool {
+	prices, ok := w.s.d.Models.(interface {
+		Model(name string) (llm.Model, error)
+	})
+	if !ok {
+		return true
+	}
+	m, err := prices.Model(w.in.Settings.Model)
+	if err != nil {
+		return true // the call itself will tell
+	}
+	const many = 1_000_000
+	now := time.Now()
+	full, _, priced := m.Cost(llm.Usage{Input: many}, now)
+	cached, _, _ := m.Cost(llm.Usage{CacheRead: many}, now)
+	return priced && cached < full
 }

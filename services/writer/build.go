@@ -164,7 +164,7 @@ func (w *work) authors() string {
 		}
 		return strings.Join(names, ` \and `)
 	}
-	model := w.in.Settings.Model
+	model := withoutAddress(w.in.Settings.Model)
 	if strings.HasPrefix(model, "recording/") {
 		model = "recorded model answers"
 	}

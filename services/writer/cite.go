@@ -1,6 +1,7 @@
 package writer
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -29,41 +30,55 @@ type citationRecord struct {
 
 const hitsPerNeed = 5
 
-// search asks the literature service for every need at once, then lets one call pick. It returns the keys per need.
-func (w *work) search(ctx context.Context, call string, needs []need) ([][]string, error) {
-	out := make([][]string, len(needs))
+// choice is what came of a batch of searches. It is kept apart until use, so that other calls can go on beside the batch.
+type choice struct {
+	from        int // searches before it
+	needs       int
+	searched    int // 0 or all of them
+	unavailable int
+	engine      string
+	offered     []map[string]Paper // by need: the hits that were shown, by key
+	picks       []pick
+	unusable    string // why no papers were chosen
+}
+
+type pick struct {
+	Need int      `json:"need"`
+	Keys []string `json:"keys"`
+}
+
+// search asks the literature service for every need at once, then lets one call choose. It changes nothing of the paper; use does.
+func (w *work) search(ctx context.Context, call string, needs []need) (choice, error) {
+	c := choice{from: w.cites.Searched, needs: len(needs)}
 	if w.s.d.Literature == nil || len(needs) == 0 {
-		return out, nil
+		return c, nil
 	}
 	w.say("searching the literature", fmt.Sprintf("%d searches", len(needs)))
-	from := w.cites.Searched
 	hits := make([]Asked, len(needs))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(w.s.cfg.Parallel)
 	for i, n := range needs {
 		g.Go(func() error {
-			a, err := w.s.d.Literature.Search(gctx, w.in.Step, fmt.Sprintf("cite/need-%d", from+i+1), w.in.Settings.Engine, cut(oneLine(n.Query), 300), hitsPerNeed)
+			a, err := w.s.d.Literature.Search(gctx, w.in.Step, fmt.Sprintf("cite/need-%d", c.from+i+1), w.in.Settings.Engine, cut(oneLine(n.Query), 300), hitsPerNeed)
 			hits[i] = a
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return out, err
+		return c, err
 	}
-	w.cites.Searched += len(needs)
+	c.searched = len(needs)
 	var asked []prompts.Need
-	offered := make([]map[string]Paper, len(needs))
+	c.offered = make([]map[string]Paper, len(needs))
 	for i, n := range needs {
 		if hits[i].Unavailable {
-			w.cites.Unavailable++
+			c.unavailable++
 		}
-		if hits[i].Engine != "" {
-			w.cites.Engine = hits[i].Engine
-		}
+		c.engine = cmp.Or(hits[i].Engine, c.engine)
 		pn := prompts.Need{Number: i + 1, Query: oneLine(n.Query), Why: nonEmpty(oneLine(n.Why))}
-		offered[i] = map[string]Paper{}
+		c.offered[i] = map[string]Paper{}
 		for _, p := range hits[i].Papers[:min(len(hits[i].Papers), hitsPerNeed)] {
-			offered[i][p.Key] = p
+			c.offered[i][p.Key] = p
 			pn.Hits = append(pn.Hits, paperLine(p, 350))
 		}
 		if len(pn.Hits) > 0 {
@@ -71,13 +86,13 @@ func (w *work) search(ctx context.Context, call string, needs []need) ([][]strin
 		}
 	}
 	if len(asked) == 0 {
-		return out, nil
+		return c, nil
 	}
-	return out, w.pick(ctx, call, asked, offered, out)
+	return c, w.choose(ctx, call, asked, &c)
 }
 
-// pick lets the model choose among the hits; only keys that were shown for a need count.
-func (w *work) pick(ctx context.Context, call string, asked []prompts.Need, offered []map[string]Paper, out [][]string) error {
+// choose lets the model pick among the hits.
+func (w *work) choose(ctx context.Context, call string, asked []prompts.Need, c *choice) error {
 	r := w.request(call, "citations", llm.Part{Text: w.s.prompts.Citations(asked)})
 	r.Schema = json.RawMessage(`{"type":"object","required":["picks"],"properties":{"picks":{"type":"array","items":{"type":"object","required":["need","keys"],"properties":{"need":{"type":"integer"},"keys":{"type":"array","items":{"type":"string"}}}}}}}`)
 	r.MaxTokens = 2000
@@ -86,24 +101,33 @@ func (w *work) pick(ctx context.Context, call string, asked []prompts.Need, offe
 		return err
 	}
 	if unusable != nil {
-		w.warn("citations-unusable", "No papers were chosen: %v", unusable)
+		c.unusable = unusable.Error()
 		return nil
 	}
 	var reply struct {
-		Picks []struct {
-			Need int      `json:"need"`
-			Keys []string `json:"keys"`
-		} `json:"picks"`
+		Picks []pick `json:"picks"`
 	}
-	if json.Unmarshal(raw, &reply) != nil {
-		return nil
+	if json.Unmarshal(raw, &reply) == nil {
+		c.picks = reply.Picks
 	}
-	for _, p := range reply.Picks {
+	return nil
+}
+
+// use takes the chosen papers into the set and gives their keys per need; only keys that were shown for a need count.
+func (w *work) use(c choice) [][]string {
+	w.cites.Searched = c.from + c.searched
+	w.cites.Unavailable += c.unavailable
+	w.cites.Engine = cmp.Or(c.engine, w.cites.Engine)
+	if c.unusable != "" {
+		w.warn("citations-unusable", "No papers were chosen: %s", c.unusable)
+	}
+	out := make([][]string, c.needs)
+	for _, p := range c.picks {
 		if p.Need < 1 || p.Need > len(out) {
 			continue
 		}
 		for _, k := range p.Keys[:min(len(p.Keys), 3)] {
-			paper, ok := offered[p.Need-1][strings.TrimSpace(k)]
+			paper, ok := c.offered[p.Need-1][strings.TrimSpace(k)]
 			if !ok {
 				continue
 			}
@@ -113,7 +137,7 @@ func (w *work) pick(ctx context.Context, call string, asked []prompts.Need, offe
 			}
 		}
 	}
-	return nil
+	return out
 }
 
 func paperLine(p Paper, abstract int) string {
@@ -158,23 +182,35 @@ func (w *work) paperBlock(limit int) string {
 	return b.String()
 }
 
-// placeNeeds finds the \need macros of the drafts, searches for them and puts citations there.
+// placeNeeds finds the \need macros of the parts, searches for them and puts citations there.
 func (w *work) placeNeeds(ctx context.Context, call string) error {
+	roles := allRoles()
+	c, err := w.search(ctx, call, w.needsOf(roles))
+	if err != nil {
+		return err
+	}
+	w.place(roles, w.use(c))
+	return nil
+}
+
+// needsOf lists the \need macros of some parts, as many as may still be searched for.
+func (w *work) needsOf(roles []tex.Role) []need {
 	var needs []need
 	left := w.in.Settings.CiteRounds - w.cites.Searched
-	for _, r := range allRoles() {
+	for _, r := range roles {
 		for _, c := range tex.Calls(w.parts[r], map[string]int{"need": 2}) {
 			if len(c.Args) == 2 && len(needs) < left {
 				needs = append(needs, need{Query: c.Args[0], Why: c.Args[1], Section: string(r)})
 			}
 		}
 	}
-	keys, err := w.search(ctx, call, needs)
-	if err != nil {
-		return err
-	}
+	return needs
+}
+
+// place puts the papers that were chosen for the needs of some parts there; a need without one goes.
+func (w *work) place(roles []tex.Role, keys [][]string) {
 	n := 0
-	for _, r := range allRoles() {
+	for _, r := range roles {
 		w.parts[r] = tex.Replace(w.parts[r], map[string]int{"need": 2}, func(c tex.Call) string {
 			n++
 			if len(c.Args) != 2 || n > len(keys) || len(keys[n-1]) == 0 {
@@ -184,7 +220,6 @@ func (w *work) placeNeeds(ctx context.Context, call string) error {
 		})
 		w.parts[r] = check.DropEmptyCites(w.parts[r])
 	}
-	return nil
 }
 
 // abstracts are what \cited quotes from.

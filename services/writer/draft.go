@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"nullius.dev/kit/llm"
 	"nullius.dev/services/writer/internal/check"
 	"nullius.dev/services/writer/internal/tex"
@@ -33,26 +35,27 @@ func (w *work) compose(ctx context.Context) error {
 	if err := w.makeOutline(ctx); err != nil {
 		return err
 	}
-	keys, err := w.search(ctx, "citations", w.plan.Needs)
+	shared := w.outlineBlock()
+	outlinePart := llm.Part{Text: shared, Cache: true}
+	refusals := 0
+	withCode := []llm.Part{{Text: w.code, Cache: true}, outlinePart}
+	// The first wave shows no papers, so they are chosen meanwhile.
+	chosen, err := w.beside(ctx, "citations", w.plan.Needs, func(ctx context.Context) error {
+		return w.draftWave(ctx, []tex.Role{tex.Method, tex.Setup, tex.Results}, withCode, &refusals)
+	})
 	if err != nil {
 		return err
 	}
+	keys := w.use(chosen)
 	var served []string
 	for i, n := range w.plan.Needs {
 		if len(keys[i]) > 0 {
 			served = append(served, fmt.Sprintf("%s: cite %s", oneLine(n.Why), strings.Join(keys[i], ", ")))
 		}
 	}
-	shared := w.outlineBlock()
 	papers := "# Papers that may be cited\n\n" + w.paperBlock(paperBytes)
 	if len(served) > 0 {
 		papers += "\nChosen for these statements:\n- " + strings.Join(served, "\n- ") + "\n"
-	}
-	outlinePart := llm.Part{Text: shared, Cache: true}
-	refusals := 0
-	withCode := []llm.Part{{Text: w.code, Cache: true}, outlinePart}
-	if err := w.draftWave(ctx, []tex.Role{tex.Method, tex.Setup, tex.Results}, withCode, &refusals); err != nil {
-		return err
 	}
 	withPapers := []llm.Part{outlinePart, {Text: papers, Cache: true}, {Text: w.soFar(tex.Method, tex.Setup, tex.Results), Cache: true}}
 	if err := w.draftWave(ctx, []tex.Role{tex.Introduction, tex.Background, tex.Related}, withPapers, &refusals); err != nil {
@@ -61,10 +64,7 @@ func (w *work) compose(ctx context.Context) error {
 	if err := w.usable(refusals); err != nil {
 		return err
 	}
-	if err := w.closing(ctx, outlinePart); err != nil {
-		return err
-	}
-	if err := w.placeNeeds(ctx, "citations-2"); err != nil {
+	if err := w.closeAndCite(ctx, outlinePart); err != nil {
 		return err
 	}
 	w.settle()
@@ -73,6 +73,26 @@ func (w *work) compose(ctx context.Context) error {
 		return err
 	}
 	return w.refinePaper(ctx)
+}
+
+// beside searches for needs while something else is done that shows no papers.
+func (w *work) beside(ctx context.Context, call string, needs []need, do func(context.Context) error) (chosen choice, err error) {
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) { chosen, err = w.search(gctx, call, needs); return err })
+	g.Go(func() error { return do(gctx) })
+	return chosen, g.Wait()
+}
+
+// closeAndCite writes what closes the paper while papers are chosen for the needs of the sections, which are then put there.
+// A need that the closing itself has gets a batch of its own.
+func (w *work) closeAndCite(ctx context.Context, outlinePart llm.Part) error {
+	written := slices.DeleteFunc(allRoles(), func(r tex.Role) bool { return r == tex.Title || r == tex.Abstract || r == tex.Conclusion })
+	chosen, err := w.beside(ctx, "citations-2", w.needsOf(written), func(ctx context.Context) error { return w.closing(ctx, outlinePart) })
+	if err != nil {
+		return err
+	}
+	w.place(written, w.use(chosen))
+	return w.placeNeeds(ctx, "citations-3")
 }
 
 // draftWave writes sections side by side, each seeing what waves before it wrote.

@@ -408,10 +408,17 @@ func (w *work) askMend(ctx context.Context, k int, open []check.Finding) (int, e
 			}
 		}
 	}
-	r := w.request(fmt.Sprintf("mend-%d", k), "mend", llm.Part{Text: w.s.prompts.Mend(describe(open, nil, 40), nonEmpty(b.String()))})
+	prompt := w.s.prompts.Mend(describe(open, nil, 40), nonEmpty(b.String()))
+	if prompt == w.declined {
+		return 0, nil // the same question would get the same answer
+	}
+	r := w.request(fmt.Sprintf("mend-%d", k), "mend", llm.Part{Text: prompt})
 	text, ok, err := w.text(ctx, r, nil)
 	if err != nil || !ok {
 		return 0, err
+	}
+	if strings.TrimSpace(text) == "NONE" {
+		w.declined = prompt
 	}
 	return w.apply(text, roles, len(roles) == 1), nil
 }

@@ -1,10 +1,12 @@
 package writer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"regexp"
+	"runtime"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -31,6 +33,7 @@ type Config struct {
 	ReviseLimit  time.Duration `yaml:"revise_limit"`
 	CompileLimit time.Duration `yaml:"compile_limit"`
 	TeXTime      time.Duration `yaml:"tex_time"`  // of one compilation, all passes
+	TeXJobs      int           `yaml:"tex_jobs"`  // programs of TeX at a time, of all papers; 0: one for each core
 	Parallel     int           `yaml:"parallel"`  // model calls of one paper at a time
 	MaxReply     int           `yaml:"max_reply"` // tokens of one reply
 }
@@ -43,7 +46,7 @@ type Peers struct {
 // DefaultConfig is the configuration of one machine.
 func DefaultConfig() Config {
 	return Config{Listen: "127.0.0.1:7004", Peers: Peers{Literature: "dns:///127.0.0.1:7001"}, WriteLimit: 45 * time.Minute,
-		ReviseLimit: 30 * time.Minute, CompileLimit: 2 * time.Minute, TeXTime: 60 * time.Second, Parallel: 4, MaxReply: 8000}
+		ReviseLimit: 30 * time.Minute, CompileLimit: 2 * time.Minute, TeXTime: 60 * time.Second, Parallel: 8, MaxReply: 8000}
 }
 
 // Validate checks a configuration.
@@ -53,6 +56,8 @@ func (c Config) Validate() error {
 		return errors.New("listen: an address is needed, such as 127.0.0.1:7004")
 	case c.WriteLimit <= 0 || c.ReviseLimit <= 0 || c.CompileLimit <= 0 || c.TeXTime <= 0:
 		return errors.New("write_limit, revise_limit, compile_limit, tex_time: durations above zero are needed")
+	case c.TeXJobs < 0 || c.TeXJobs > 1024:
+		return errors.New("tex_jobs: from 0 to 1024")
 	case c.Parallel < 1 || c.Parallel > 64:
 		return errors.New("parallel: from 1 to 64")
 	case c.MaxReply < 500:
@@ -93,7 +98,8 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if d.Models == nil || d.Blobs == nil || d.Log == nil {
 		return nil, errors.New("writer: Models, Blobs and Log are needed")
 	}
-	return &Service{cfg: cfg, d: d, prompts: prompts.New(), compiler: compile.Compiler{Sandbox: d.Sandbox, Temp: d.Temp, Wall: cfg.TeXTime}}, nil
+	c := compile.Compiler{Sandbox: d.Sandbox, Temp: d.Temp, Wall: cfg.TeXTime, Slots: make(chan struct{}, cmp.Or(cfg.TeXJobs, runtime.NumCPU()))}
+	return &Service{cfg: cfg, d: d, prompts: prompts.New(), compiler: c}, nil
 }
 
 var ideaName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)

@@ -158,13 +158,17 @@ func (w *work) appendix(typed []unexplained, findings []check.Finding) string {
 	}
 	fmt.Fprintf(&b, "\\paragraph{Numbers.} %s %d typed %s could not be traced to a measurement; such numbers carry a raised question mark in the text. Open findings of the checks: %d.\n\n",
 		"Every number printed through a reference is listed with its run in the verification file.", len(typed), plural(len(typed), "number", "numbers"), open)
-	model := w.in.Settings.Model
+	model := withoutAddress(w.in.Settings.Model)
 	if strings.HasPrefix(model, "recording/") {
 		model = "recorded answers (" + shortDigest(strings.TrimPrefix(model, "recording/")) + ")"
 	}
 	fmt.Fprintf(&b, "\\paragraph{How it was made.} Text by %s. Template: %s. Figures: not looked at by a model.", tex.Escape(cut(model, 100)), tex.Escape(nonEmpty(cut(w.in.Record.Template, 60))))
 	if w.cites.Searched > 0 {
-		fmt.Fprintf(&b, " Literature searches: %d, of which %d found no engine to answer.", w.cites.Searched, w.cites.Unavailable)
+		fmt.Fprintf(&b, " Literature searches: %d", w.cites.Searched)
+		if n := w.cites.Unavailable; n > 0 {
+			fmt.Fprintf(&b, ", of which %d found no engine to answer", n)
+		}
+		b.WriteString(".")
 	}
 	if u := w.in.Record.Usage; u.Calls > 0 {
 		fmt.Fprintf(&b, " Before writing, the idea had used %d model calls", u.Calls)
@@ -177,6 +181,14 @@ func (w *work) appendix(typed []unexplained, findings []check.Finding) string {
 		fmt.Fprintf(&b, " Trace: \\texttt{%s}.", tex.Escape(cut(t, 64)))
 	}
 	return b.String() + "\n\n"
+}
+
+// withoutAddress drops the address of a server of one's own from a model's name (models.md section 5): a paper names the model, not the machine.
+func withoutAddress(model string) string {
+	if i := strings.LastIndex(model, "@http"); i > 0 {
+		return model[:i]
+	}
+	return model
 }
 
 func shortDigest(d string) string {

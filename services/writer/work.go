@@ -55,6 +55,7 @@ type work struct {
 	cites    citationRecord
 	failed   map[tex.Role]string // bodies that TeX could not take
 	mended   []check.Finding
+	declined string // the last round of mends that the model answered with NONE
 	warnings []Warning
 	calls    int
 

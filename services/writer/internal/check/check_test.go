@@ -161,8 +161,8 @@ func TestList_Images(t *testing.T) {
 
 func TestList_References(t *testing.T) {
 	l := check.List{}
-	got := l.References(`Figure~\ref{fig:erorr} and (Table~\ref{tab:none}) and Figure~\ref{fig:none}.`, []string{"fig:error"})
-	if want := `Figure~\ref{fig:error} and and the figure.`; got != want {
+	got := l.References(`Figure~\ref{fig:erorr} and (Table~\ref{tab:none}) and Figure~\ref{fig:none}. Table~\ref{tab:none} shows it.`, []string{"fig:error"})
+	if want := `Figure~\ref{fig:error} and and the figure. The table shows it.`; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	l = check.List{}

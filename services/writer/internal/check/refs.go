@@ -68,22 +68,34 @@ func (l *List) References(s string, labels []string) string {
 		}
 		return `\` + name + "{" + strings.Join(kept, `}, \`+name+"{") + "}"
 	})
-	return danglings.ReplaceAllStringFunc(s, func(m string) string {
-		switch low := strings.ToLower(m); {
-		case strings.Contains(m, "("):
-			return ""
-		case strings.HasPrefix(low, "fig"):
-			return "the figure"
-		case strings.HasPrefix(low, "tab"):
-			return "the table"
-		case strings.HasPrefix(low, "sec"), strings.HasPrefix(low, "app"):
-			return "this paper"
-		case strings.HasPrefix(low, "eq"):
-			return "the equation"
-		default:
-			return ""
+	var b strings.Builder
+	last := 0
+	for _, m := range danglings.FindAllStringIndex(s, -1) {
+		text := instead(s[m[0]:m[1]])
+		if before := strings.TrimRight(s[:m[0]], " \n~"); text != "" && (before == "" || strings.ContainsRune(".!?", rune(before[len(before)-1])) || strings.HasSuffix(strings.TrimRight(s[:m[0]], " "), "\n\n")) {
+			text = strings.ToUpper(text[:1]) + text[1:] // a sentence begins here
 		}
-	})
+		b.WriteString(s[last:m[0]] + text)
+		last = m[1]
+	}
+	return b.String() + s[last:]
+}
+
+// instead is what stands for a reference to nothing, with the word before it.
+func instead(dangling string) string {
+	switch low := strings.ToLower(dangling); {
+	case strings.Contains(low, "("):
+		return ""
+	case strings.HasPrefix(low, "fig"):
+		return "the figure"
+	case strings.HasPrefix(low, "tab"):
+		return "the table"
+	case strings.HasPrefix(low, "sec"), strings.HasPrefix(low, "app"):
+		return "this paper"
+	case strings.HasPrefix(low, "eq"):
+		return "the equation"
+	}
+	return ""
 }
 
 func word(label string) string {

@@ -59,6 +59,7 @@ type Compiler struct {
 	Sandbox sandbox.Runner
 	Temp    string // folder for staging; empty: the system's
 	Wall    time.Duration
+	Slots   chan struct{} // bounds how many programs run at a time: waiting for one is not taken off Wall; nil: no bound
 }
 
 const (
@@ -246,6 +247,14 @@ func (r *run) read(name string) []byte {
 }
 
 func (r *run) program(ctx context.Context, argv ...string) error {
+	if r.c.Slots != nil {
+		select {
+		case r.c.Slots <- struct{}{}:
+			defer func() { <-r.c.Slots }()
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 	res, err := r.c.Sandbox.Run(ctx, sandbox.Spec{
 		Argv: argv, Env: r.environment(), Dir: "/paper/latex", TeX: true, Grace: time.Second,
 		Binds: []sandbox.Bind{{Source: r.dir, Target: "/paper", Writable: true}},

@@ -25,7 +25,7 @@ var opaque = map[string]int{
 	"measured": 1, "setting": 1, "counted": 1, "need": 2, "ref": 1, "eqref": 1, "pageref": 1, "autoref": 1, "cref": 1, "Cref": 1, "label": 1,
 	"cite": 1, "citep": 1, "citet": 1, "citealp": 1, "citealt": 1, "citeauthor": 1, "citeyear": 1, "citeyearpar": 1, "nocite": 1,
 	"includegraphics": 1, "url": 1, "href": 1, "vspace": 1, "hspace": 1, "setlength": 2, "addtolength": 2, "resizebox": 2, "scalebox": 1,
-	"cmidrule": 1, "cline": 1, "multicolumn": 2, "multirow": 2, "rule": 2, "cited": 2, "nulliusgap": 1, "nulliusmark": 1, "hypersetup": 1,
+	"cmidrule": 1, "cline": 1, "multicolumn": 2, "multirow": 2, "rule": 2, "cited": 2, "compare": 2, "nulliusgap": 1, "nulliusmark": 1, "hypersetup": 1,
 	"setcounter": 2, "parbox": 1, "fontsize": 2, "bibliography": 1, "bibliographystyle": 1, "usepackage": 1, "tag": 1, "rowcolor": 1,
 }
 

@@ -84,6 +84,7 @@ func TestRecord_Literals(t *testing.T) {
 		{"digits in mathematics", "$p = 100$", true, "N01"},
 		{"names of the record", `On noise\_0.3 and CIFAR-10 the 2D case`, true, ""},
 		{"references", `\measured{run_0/noise_0.3/mse} in Figure~\ref{fig:1} \citep{a2020}`, true, ""},
+		{"a comparison's references but not its words", `\compare{run_1/noise_0.3/mse}{run_0/noise_0.3/mse}{it fell by 7}`, true, "N01"},
 		{"sub- and superscripts", `$x_{12} + R^2 + \ell_2$`, true, ""},
 		{"a power of ten", `$3 \times 10^{-4}$`, true, "N01 N01 N01"},
 		{"number words", "about forty-two runs and dozens", true, "N04 N04"},
