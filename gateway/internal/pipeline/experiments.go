@@ -40,6 +40,9 @@ func (w *Walk) experiments() {
 		w.Runs = append(w.Runs, run)
 		if e.GetOutcome() != coderv1.Edited_CHANGED {
 			run.Outcome, run.Reason = recordv1.Run_Outcome_SKIPPED, e.GetOutcome().String()
+			if why := firstLine(e.GetFeedback()); why != "" {
+				run.Reason += ": " + why
+			}
 			continue
 		}
 		if w.tries(run, e.GetSnapshot()) {
@@ -141,10 +144,13 @@ func newFailure(job *executorv1.JobResult, reason, message string) *coderv1.Fail
 }
 
 func failureText(f *coderv1.Failure) string {
-	if f.GetMessage() != "" {
-		return f.GetEndReason() + ": " + f.GetMessage()
+	switch {
+	case f.GetMessage() == "":
+		return f.GetEndReason()
+	case f.GetEndReason() == executorv1.EndReason_FAILED.String():
+		return f.GetMessage() // the outcome beside it says failed
 	}
-	return f.GetEndReason()
+	return f.GetEndReason() + ": " + f.GetMessage()
 }
 
 func (w *Walk) primaryNotFinite(job *executorv1.JobResult) bool {
@@ -228,12 +234,21 @@ func (w *Walk) lastGood() int32 {
 func (w *Walk) failures() string {
 	var out []string
 	for _, r := range w.Runs[1:] {
-		out = append(out, fmt.Sprintf("run %d %s", r.GetNumber(), r.GetReason()))
+		out = append(out, fmt.Sprintf("run %d: %s", r.GetNumber(), r.GetReason()))
 	}
 	if len(out) == 0 {
 		return "the coder finished without one"
 	}
 	return strings.Join(out, "; ")
+}
+
+// firstLine is what a feedback says first, without its advice; "" when there is none.
+func firstLine(feedback string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(feedback), "\n")
+	if r := []rune(line); len(r) > 160 {
+		line = string(r[:159]) + "…"
+	}
+	return line
 }
 
 func isImage(p string) bool {

@@ -177,8 +177,15 @@ func (w *Walk) repairRequest(run *recordv1.Run, tree string, f *coderv1.Failure,
 
 func (w *Walk) plotsRequest(tree string, f *coderv1.Failure) func(string) any {
 	return func(full string) any {
-		return &coderv1.ImplementPlotsRequest{Frame: w.frame(full, tree, "python plot.py"), Failure: f}
+		return &coderv1.ImplementPlotsRequest{Frame: w.figuresFrame(full, tree), Failure: f}
 	}
+}
+
+// figuresFrame is a frame for work on figures, which may have a model of its own.
+func (w *Walk) figuresFrame(step, tree string) *coderv1.Frame {
+	f := w.frame(step, tree, "python plot.py")
+	f.Model = or(w.s.Settings.GetFiguresModel(), f.GetModel())
+	return f
 }
 
 // describeRequest asks for notes about run n, or about the figures when n is 0.
@@ -186,7 +193,7 @@ func (w *Walk) describeRequest(n int32) func(string) any {
 	return func(full string) any {
 		r := &coderv1.DescribeResultsRequest{Frame: w.frame(full, w.Tree, runCommand(int(n))), Number: n}
 		if n == 0 {
-			r.Frame.Command = "python plot.py"
+			r.Frame = w.figuresFrame(full, w.Tree)
 			for _, f := range w.Figures {
 				r.Figures = append(r.Figures, proto.Clone(f).(*recordv1.Figure))
 			}
@@ -198,7 +205,7 @@ func (w *Walk) describeRequest(n int32) func(string) any {
 func (w *Walk) noveltyRequest(full string) any {
 	s := w.s
 	return &ideationv1.AssessNoveltyRequest{
-		Step: full, Idea: s.Record, Snapshot: s.Template.GetSnapshot(), Model: s.Settings.GetModel(), Engine: s.Settings.GetEngine(),
+		Step: full, Idea: s.Record, Snapshot: s.Template.GetSnapshot(), Model: or(s.Settings.GetIdeasModel(), s.Settings.GetModel()), Engine: s.Settings.GetEngine(),
 		TaskDescription: s.Template.GetFacts().GetTaskDescription(),
 	}
 }

@@ -234,8 +234,9 @@ func (s *StudyState) baselineJob(full string) any {
 	j.Mount = "templates/" + s.Template.GetName()
 	j.Measure = true
 	j.Protected = s.Template.GetFacts().GetProtected()
-	if s.importsBaseline() { // the executor alone writes measurements: it reads the run_0 that came along
-		j.Argv = []string{"python", "-c", "pass"}
+	if s.importsBaseline() { // the executor alone writes measurements: it reads the run_0 that came along, from beside the tree, since a job's own folder starts empty
+		j.Argv = []string{"python", "-c", "import shutil; shutil.copytree('/nullius/data/template/run_0', 'run_0', dirs_exist_ok=True)"}
+		j.Data = []*executorv1.DataMount{{Digest: s.Template.GetSnapshot(), Path: "template"}}
 		j.Writable = nil
 	}
 	return j
@@ -333,7 +334,7 @@ func (s *StudyState) ideaRequest(k int) func(string) any {
 			scores = st.ScoresSeen // a repeat asks what the first attempt asked
 		}
 		return &ideationv1.GenerateIdeaRequest{
-			Step: full, Snapshot: s.Template.GetSnapshot(), Model: s.Settings.GetModel(), Reflections: s.Settings.GetReflections(),
+			Step: full, Snapshot: s.Template.GetSnapshot(), Model: or(s.Settings.GetIdeasModel(), s.Settings.GetModel()), Reflections: s.Settings.GetReflections(),
 			Archive: s.archive(scores), OpenEnded: s.Settings.GetOpenEnded(), System: f.GetSystem(), TaskDescription: f.GetTaskDescription(),
 			Limits: &ideationv1.Limits{
 				Runs: int32(orDefault(s.Settings.GetMaxRuns(), 5)), TimePerRun: human(s.timeLimit()), Hardware: hardware(s.pool()), Modules: f.GetModules(),

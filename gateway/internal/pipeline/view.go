@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"strings"
 
 	coderv1 "nullius.dev/proto/gen/nullius/coder/v1"
 	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
@@ -31,7 +32,10 @@ func OutcomeOf(e *gatewayv1.StepEnded) (word, line string, bad bool) {
 		r := o.Job.GetEndReason()
 		line = o.Job.GetMessage()
 		if line == "" {
-			line = fmt.Sprintf("%d measurements in %.1f s", len(o.Job.GetMeasurements()), o.Job.GetWall().AsDuration().Seconds())
+			if n := len(o.Job.GetMeasurements()); n > 0 {
+				line = count(n, "measurement") + " "
+			}
+			line += fmt.Sprintf("in %.1f s", o.Job.GetWall().AsDuration().Seconds())
 		}
 		return r.String(), line, r != executorv1.EndReason_SUCCEEDED
 	case *gatewayv1.StepEnded_Idea:
@@ -46,11 +50,13 @@ func OutcomeOf(e *gatewayv1.StepEnded) (word, line string, bad bool) {
 		}
 		return o.Novelty.GetVerdict().String(), line, false
 	case *gatewayv1.StepEnded_Edited:
-		line = fmt.Sprintf("%d lines added, %d removed", o.Edited.GetLinesAdded(), o.Edited.GetLinesRemoved())
-		return o.Edited.GetOutcome().String(), line, o.Edited.GetOutcome() == coderv1.Edited_NO_CHANGE
+		if o.Edited.GetOutcome() == coderv1.Edited_CHANGED {
+			return o.Edited.GetOutcome().String(), count(int(o.Edited.GetLinesAdded()), "line") + fmt.Sprintf(" added, %d removed", o.Edited.GetLinesRemoved()), false
+		}
+		return o.Edited.GetOutcome().String(), firstLine(o.Edited.GetFeedback()), o.Edited.GetOutcome() != coderv1.Edited_FINISHED
 	case *gatewayv1.StepEnded_Paper:
-		line = fmt.Sprintf("%d pages, %d measured numbers, %d without origin, %d citations", o.Paper.GetPagesTotal(),
-			o.Paper.GetNumbersMeasured(), o.Paper.GetNumbersUnexplained(), o.Paper.GetCitations())
+		line = strings.Join([]string{count(int(o.Paper.GetPagesTotal()), "page"), count(int(o.Paper.GetNumbersMeasured()), "measured number"),
+			fmt.Sprintf("%d without origin", o.Paper.GetNumbersUnexplained()), count(int(o.Paper.GetCitations()), "citation")}, ", ")
 		if r := o.Paper.GetReason(); r != "" {
 			line = r
 		}
@@ -62,6 +68,13 @@ func OutcomeOf(e *gatewayv1.StepEnded) (word, line string, bad bool) {
 		return o.Review.GetOutcome().String(), o.Review.GetReason(), true
 	}
 	return "", "", false
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // Best is the best value of the primary metric over the idea's runs, and its run; nil: none or no direction.
