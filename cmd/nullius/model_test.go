@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"testing"
 
@@ -14,8 +15,13 @@ type model struct {
 }
 
 func newModel(t testing.TB) *model {
+	return newModelBehind(t, func(h http.Handler) http.Handler { return h })
+}
+
+// newModelBehind serves a model behind something that may answer in its place.
+func newModelBehind(t testing.TB, wrap func(http.Handler) http.Handler) *model {
 	m := &model{Model: foreign.New()}
-	srv := httptest.NewServer(m)
+	srv := httptest.NewServer(wrap(m))
 	t.Cleanup(func() { srv.CloseClientConnections(); srv.Close() })
 	m.name = "openai-compatible/foreign@" + srv.URL + "/v1"
 	return m
