@@ -194,7 +194,7 @@ func (s *Service) checkModels(ctx context.Context, st *gatewayv1.StudySettings) 
 	}
 	priced := st.GetBudgetPicoDollars() > 0 && !st.GetAllowUnpriced()
 	seen := map[string]bool{"": true}
-	for _, m := range append([]string{st.GetModel(), st.GetCoderModel(), st.GetPlanModel(), st.GetWriterModel()}, st.GetReviewModels()...) {
+	for _, m := range append([]string{st.GetModel(), st.GetIdeasModel(), st.GetCoderModel(), st.GetPlanModel(), st.GetFiguresModel(), st.GetWriterModel()}, st.GetReviewModels()...) {
 		if seen[m] {
 			continue
 		}

@@ -239,7 +239,9 @@ type StudySettings struct {
 	PageLimit         int32                  `protobuf:"varint,28,opt,name=page_limit,json=pageLimit,proto3" json:"page_limit,omitempty"`
 	Authors           []string               `protobuf:"bytes,29,rep,name=authors,proto3" json:"authors,omitempty"`
 	Anonymous         bool                   `protobuf:"varint,30,opt,name=anonymous,proto3" json:"anonymous,omitempty"`
-	Pool              string                 `protobuf:"bytes,31,opt,name=pool,proto3" json:"pool,omitempty"` // empty: the template's
+	Pool              string                 `protobuf:"bytes,31,opt,name=pool,proto3" json:"pool,omitempty"`                                     // empty: the template's
+	IdeasModel        string                 `protobuf:"bytes,32,opt,name=ideas_model,json=ideasModel,proto3" json:"ideas_model,omitempty"`       // of ideas and their novelty; empty: model
+	FiguresModel      string                 `protobuf:"bytes,33,opt,name=figures_model,json=figuresModel,proto3" json:"figures_model,omitempty"` // of plots and what is said of them; empty: coder_model
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -487,6 +489,20 @@ func (x *StudySettings) GetAnonymous() bool {
 func (x *StudySettings) GetPool() string {
 	if x != nil {
 		return x.Pool
+	}
+	return ""
+}
+
+func (x *StudySettings) GetIdeasModel() string {
+	if x != nil {
+		return x.IdeasModel
+	}
+	return ""
+}
+
+func (x *StudySettings) GetFiguresModel() string {
+	if x != nil {
+		return x.FiguresModel
 	}
 	return ""
 }
@@ -2539,7 +2555,7 @@ var File_nullius_gateway_v1_journal_proto protoreflect.FileDescriptor
 
 const file_nullius_gateway_v1_journal_proto_rawDesc = "" +
 	"\n" +
-	" nullius/gateway/v1/journal.proto\x12\x12nullius.gateway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cnullius/coder/v1/coder.proto\x1a\"nullius/executor/v1/executor.proto\x1a\"nullius/ideation/v1/ideation.proto\x1a\x1enullius/record/v1/record.proto\x1a\"nullius/reviewer/v1/reviewer.proto\x1a\x1enullius/writer/v1/writer.proto\"\xac\a\n" +
+	" nullius/gateway/v1/journal.proto\x12\x12nullius.gateway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cnullius/coder/v1/coder.proto\x1a\"nullius/executor/v1/executor.proto\x1a\"nullius/ideation/v1/ideation.proto\x1a\x1enullius/record/v1/record.proto\x1a\"nullius/reviewer/v1/reviewer.proto\x1a\x1enullius/writer/v1/writer.proto\"\xf2\a\n" +
 	"\rStudySettings\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1f\n" +
 	"\vcoder_model\x18\x02 \x01(\tR\n" +
@@ -2577,7 +2593,10 @@ const file_nullius_gateway_v1_journal_proto_rawDesc = "" +
 	"page_limit\x18\x1c \x01(\x05R\tpageLimit\x12\x18\n" +
 	"\aauthors\x18\x1d \x03(\tR\aauthors\x12\x1c\n" +
 	"\tanonymous\x18\x1e \x01(\bR\tanonymous\x12\x12\n" +
-	"\x04pool\x18\x1f \x01(\tR\x04pool\"\xb7\n" +
+	"\x04pool\x18\x1f \x01(\tR\x04pool\x12\x1f\n" +
+	"\videas_model\x18  \x01(\tR\n" +
+	"ideasModel\x12#\n" +
+	"\rfigures_model\x18! \x01(\tR\ffiguresModel\"\xb7\n" +
 	"\n" +
 	"\fJournalEvent\x12\f\n" +
 	"\x01n\x18\x01 \x01(\x03R\x01n\x12\x1a\n" +
