@@ -29,6 +29,7 @@ type runFlags struct {
 	budget    float64
 	ideasFile string
 	detach    bool
+	dryRun    bool
 	results   string
 }
 
@@ -41,6 +42,8 @@ func (c *cli) runCommand() *cobra.Command {
 	}
 	fl, s := cmd.Flags(), &f.settings
 	fl.StringVar(&s.Model, "model", "", "model of all roles, for example openai/gpt-4o, ollama/qwen3, openai-compatible/NAME@URL, recording/PATH")
+	fl.StringVar(&s.IdeasModel, "ideas-model", "", "model of ideas and of their novelty check")
+	fl.StringVar(&s.FiguresModel, "figures-model", "", "model of plots and what is said of them (default the coder's)")
 	fl.StringVar(&s.CoderModel, "coder-model", "", "model of the coder")
 	fl.StringVar(&s.PlanModel, "plan-model", "", "model that plans the runs")
 	fl.StringVar(&s.WriterModel, "writer-model", "", "model of the writer")
@@ -63,6 +66,7 @@ func (c *cli) runCommand() *cobra.Command {
 	fl.BoolVar(&s.OpenEnded, "open-ended", false, "let each new idea see how earlier ones were reviewed")
 	fl.StringVar(&s.Undecided, "undecided", "", "what an undecided novelty leads to: go_on (default) or reject")
 	fl.StringArrayVar(&s.Authors, "author", nil, "author named in the paper; repeatable")
+	fl.BoolVar(&f.dryRun, "dry-run", false, "make the checks and tell the steps, what they may cost and the cap; start nothing")
 	fl.BoolVar(&f.detach, "detach", false, "start the study on a server and return")
 	fl.StringVar(&f.results, "results", "results", "folder that gets the result folders")
 	return cmd
@@ -79,6 +83,9 @@ func (c *cli) run(ctx context.Context, template string, f *runFlags) error {
 	}
 	if f.settings.Model == "" {
 		return usage("--model is needed: openai/gpt-4o, ollama/NAME, openai-compatible/NAME@URL or recording/PATH")
+	}
+	if f.dryRun {
+		return c.dryRun(ctx, template, &f.settings, len(own))
 	}
 	dir, name, remove, err := templateFolder(template)
 	if err != nil {
@@ -131,7 +138,7 @@ func (c *cli) start(ctx context.Context, cl *client, dir, name string, f *runFla
 		fmt.Fprintln(c.err, "warning:", w.GetText())
 	}
 	recordedSearches := false
-	for _, m := range []*string{&f.settings.Model, &f.settings.CoderModel, &f.settings.PlanModel, &f.settings.WriterModel} {
+	for _, m := range []*string{&f.settings.Model, &f.settings.IdeasModel, &f.settings.CoderModel, &f.settings.PlanModel, &f.settings.FiguresModel, &f.settings.WriterModel} {
 		if path, ok := strings.CutPrefix(*m, "recording/"); ok && len(path) != 64 {
 			if *m, err = cl.uploadRecording(ctx, path); err != nil {
 				return "", err
