@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"nullius.dev/kit/fault"
@@ -56,10 +57,52 @@ print(json.dumps({"version": "%d.%d.%d" % sys.version_info[:3], "missing": missi
 
 var moduleName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$`)
 
+// pythons remembers which interpreter has which modules.
+type pythons struct {
+	mu    sync.Mutex
+	known map[string]*knownPython
+}
+
+// knownPython is one answer. Its lock is held during the search: those who ask
+// together need it once.
+type knownPython struct {
+	mu     sync.Mutex
+	python *Python
+}
+
+func (p *pythons) of(key string) *knownPython {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := p.known[key]
+	if k == nil {
+		if p.known == nil {
+			p.known = map[string]*knownPython{}
+		}
+		k = &knownPython{}
+		p.known[key] = k
+	}
+	return k
+}
+
 // FindPython returns the first interpreter, of the configured one,
 // /usr/bin/python3 and python3 on PATH, that imports all modules in the
-// sandbox. If none does, PYTHON_UNSUITABLE names what is missing.
+// sandbox. If none does, PYTHON_UNSUITABLE names what is missing. What was found
+// is remembered as long as the interpreter is there.
 func (s *Sandbox) FindPython(ctx context.Context, configured string, modules []string) (*Python, error) {
+	k := s.pythons.of(configured + "\x00" + strings.Join(modules, "\x00"))
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.python != nil {
+		if _, err := os.Stat(k.python.Path); err == nil {
+			return k.python, nil
+		}
+	}
+	var err error
+	k.python, err = s.findPython(ctx, configured, modules)
+	return k.python, err
+}
+
+func (s *Sandbox) findPython(ctx context.Context, configured string, modules []string) (*Python, error) {
 	for _, m := range modules {
 		if !moduleName.MatchString(m) {
 			return nil, fault.New(fault.Invalid, ReasonSpecInvalid, "%q is not the name of a Python module", m).

@@ -20,15 +20,16 @@ import (
 
 // Sandbox is the strict level on this host. It is safe for concurrent use.
 type Sandbox struct {
-	cfg    Config
-	log    *slog.Logger
-	bwrap  string
-	self   *os.File // this binary, as the helper
-	users  *users   // nil: everything runs as the calling user
-	groups groups
-	python *Python // the system's, if there is one
-	serial atomic.Uint64
-	probe  Probe
+	cfg     Config
+	log     *slog.Logger
+	bwrap   string
+	self    *os.File // this binary, as the helper
+	users   *users   // nil: everything runs as the calling user
+	groups  groups
+	python  *Python // the system's, if there is one
+	pythons pythons
+	serial  atomic.Uint64
+	probe   Probe
 }
 
 // New prepares the strict level and attacks it. It fails with

@@ -46,7 +46,6 @@ type node struct {
 	running  map[string]*attempt
 	handling map[string]bool // jobs of which a message is being handled
 	tell     sync.Mutex      // heartbeats in order
-	pythons  pythons
 }
 
 // Run runs this machine's node until ctx ends, then drains it.
@@ -127,7 +126,6 @@ func (s *Service) newNode(ctx context.Context) (*node, error) {
 	if len(devices) > 0 {
 		n.pools["gpu"] = "gpu"
 	}
-	n.pythons.known = map[string]*sandbox.Python{}
 	return n, nil
 }
 

@@ -6,8 +6,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
-	"sync"
 
 	"nullius.dev/kit/fault"
 	"nullius.dev/kit/sandbox"
@@ -97,12 +95,6 @@ func lower[T ~int | ~int64 | ~uint64](want, ceiling T) T {
 	return ceiling
 }
 
-// pythons remembers which interpreter has which modules while the node lives.
-type pythons struct {
-	mu    sync.Mutex
-	known map[string]*sandbox.Python
-}
-
 // findPython chooses the interpreter for a job that runs Python, and so makes
 // sure before the run that the declared modules import.
 func (a *attempt) findPython(ctx context.Context) error {
@@ -118,21 +110,7 @@ func (a *attempt) findPython(ctx context.Context) error {
 	if configured == "" {
 		configured = a.n.s.cfg.Python
 	}
-	key := configured + "\x00" + strings.Join(env.GetModules(), "\x00")
-	p := &a.n.pythons
-	p.mu.Lock() // held during the search: jobs that start together need it once
-	defer p.mu.Unlock()
-	if known := p.known[key]; known != nil {
-		if _, err := os.Stat(known.Path); err == nil {
-			a.python = known
-			return nil
-		}
-		delete(p.known, key)
-	}
-	found, err := a.n.s.d.Sandbox.FindPython(ctx, configured, env.GetModules())
-	if err != nil {
-		return err
-	}
-	p.known[key], a.python = found, found
-	return nil
+	var err error
+	a.python, err = a.n.s.d.Sandbox.FindPython(ctx, configured, env.GetModules())
+	return err
 }
