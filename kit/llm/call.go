@@ -32,7 +32,7 @@ type call struct {
 	input    int64 // tokens of input, at most
 	unpriced bool
 	tries    int
-	lost     int           // tries whose outcome nobody knows
+	lost     int           // own tries whose outcome nobody knows
 	possibly budget.Amount // what they may have cost
 }
 
@@ -79,9 +79,6 @@ func (c *call) ask(ctx context.Context, claim *ledger.Claim) error {
 	if err := c.measure(); err != nil {
 		return err
 	}
-	if claim.PossiblySent() {
-		c.lost++
-	}
 	request := make(chan error, 1)
 	var requestDigest store.Digest
 	go func() { // waited for below; a root for the sweep must be there before STARTED
@@ -99,7 +96,7 @@ func (c *call) ask(ctx context.Context, claim *ledger.Claim) error {
 	}
 	// It is written before each try: an owner that was taken over sends no more.
 	start := func() error {
-		return claim.Started(ctx, func(r *ledger.Record) { r.Request, r.Tries = requestDigest, c.tries+1 })
+		return claim.Started(ctx, func(r *ledger.Record) { r.Request, r.Tries = requestDigest, r.Tries+1 })
 	}
 	a, err := c.attempts(ctx, start)
 	if errors.Is(err, ledger.ErrTakenOver) {
@@ -225,7 +222,7 @@ func (c *call) record(ctx context.Context, claim *ledger.Claim, a answer) error 
 	}
 	err = claim.Done(ctx, func(r *ledger.Record) {
 		r.Reply, r.Finish, r.Usage, r.Cost, r.PriceAsOf, r.Unpriced = reply, string(a.finish), a.usage, cost, asOf, !priced
-		r.Served, r.RequestID, r.Tries, r.Lost = c.d.keys.scrub(a.served), c.d.keys.scrub(a.id), c.tries, c.lost
+		r.Served, r.RequestID, r.Lost = c.d.keys.scrub(a.served), c.d.keys.scrub(a.id), r.Lost+c.lost // on top of those of dead owners
 		if a.finish == TooLong {
 			if size := c.sizes(a); size.estimate > size.window {
 				r.Notes = append(r.Notes, size.Error())
