@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"nullius.dev/gateway/template"
 	"nullius.dev/kit/app"
 	"nullius.dev/kit/bus"
 	"nullius.dev/kit/rpc"
@@ -22,9 +23,9 @@ type Shared struct {
 	Blobs       store.Blobs
 	Budgets     Budgets
 	Ledger      Ledger
-	CheckModel  func(ctx context.Context, name string, priced bool) error // nil: see Deps
-	CheckPython func(name string, src []byte) (int, string, error)        // nil: see Deps
-	Sandbox     sandbox.Runner                                            // nil: see Deps
+	CheckModel  func(ctx context.Context, name string, priced bool) error  // nil: see Deps
+	CheckPython func(sources map[string][]byte) map[string]template.Syntax // nil: see Deps
+	Sandbox     sandbox.Runner                                             // nil: see Deps
 }
 
 // driverGrace is how long running steps get to end in order when the process stops.

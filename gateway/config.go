@@ -6,6 +6,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"nullius.dev/gateway/template"
 	"nullius.dev/kit/app/process"
 	"nullius.dev/kit/bus"
 	"nullius.dev/kit/fault"
@@ -84,8 +85,8 @@ type Deps struct {
 	// CheckModel says before a study starts whether a model's name resolves, has a key where one is needed, and a price. Nil: the services
 	// that call models are in other processes and say it with the first step.
 	CheckModel func(ctx context.Context, name string, priced bool) error
-	// CheckPython says where Python source breaks its grammar, without running it. Nil: not checked.
-	CheckPython func(name string, src []byte) (line int, message string, err error)
+	// CheckPython says where Python sources, by name, break their grammar, without running them. Nil: not checked.
+	CheckPython func(sources map[string][]byte) map[string]template.Syntax
 	// Sandbox makes images of a paper's pages. Nil: pages show a link to the PDF only.
 	Sandbox sandbox.Runner
 }

@@ -27,7 +27,7 @@ import (
 type templates struct {
 	kv    jetstream.KeyValue
 	blobs store.Blobs
-	parse func(name string, src []byte) (int, string, error)
+	parse func(sources map[string][]byte) map[string]template.Syntax
 }
 
 func newTemplates(ctx context.Context, d Deps) (*templates, error) {

@@ -170,7 +170,7 @@ func templateChecks(ctx context.Context, arg string) []check {
 		defer func() { _ = box.Close() }()
 		if python, err := box.FindPython(ctx, "", nil); err == nil {
 			in := template.NewInterpreter(box, python)
-			o.ParsePython = func(_ string, src []byte) (int, string, error) { return in.Parse(ctx, src) }
+			o.ParsePython = func(sources map[string][]byte) map[string]template.Syntax { return in.Parse(ctx, sources) }
 			o.MissingModules = func(modules []string) ([]string, error) { return in.Missing(ctx, modules) }
 		}
 	}

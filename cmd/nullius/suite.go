@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"nullius.dev/gateway"
@@ -35,7 +36,9 @@ type suite struct {
 	gateway *gateway.Service
 	nats    *natsd.Server
 	box     *sandbox.Sandbox
-	weak    error // why there is no sandbox
+	weak    error           // why there is no sandbox
+	python  *sandbox.Python // for checks of templates; nil: there is none
+	probing sync.WaitGroup  // the sandbox: what stands above is there when it is done
 	dataDir string
 }
 
@@ -47,12 +50,14 @@ type suiteConfig struct {
 	Log      *slog.Logger
 }
 
-// startSuite builds the all-in-one: broker, shared parts, leaves, the gateway last. On an error what was built is taken down again.
+// startSuite builds the all-in-one: broker, shared parts, leaves, the gateway last. The sandbox is probed meanwhile; what needs it is built after that. On an error what was built is taken down again.
 func startSuite(ctx context.Context, cfg suiteConfig) (_ *suite, err error) {
 	if cfg.DataDir == "" {
 		cfg.DataDir = process.DefaultDataDir()
 	}
 	s := &suite{host: app.NewHost(ctx, cfg.Log), dataDir: cfg.DataDir}
+	s.probing.Go(func() { s.openSandbox(ctx, cfg.Log.With("component", "sandbox")) })
+	defer s.probing.Wait()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.host.Stop())
@@ -80,8 +85,15 @@ func startSuite(ctx context.Context, cfg suiteConfig) (_ *suite, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.box, s.weak = sandbox.New(ctx, sandbox.DefaultConfig(), cfg.Log.With("component", "sandbox"))
 	return s, s.attach(ctx, cfg, conn, blobs)
+}
+
+// openSandbox makes the sandbox, whose probe takes a while, and finds an interpreter in it.
+func (s *suite) openSandbox(ctx context.Context, log *slog.Logger) {
+	if s.box, s.weak = sandbox.New(ctx, sandbox.DefaultConfig(), log); s.box == nil {
+		return
+	}
+	s.python, _ = s.box.FindPython(ctx, "", nil) // doctor tells of an error; templates are then not parsed
 }
 
 func (s *suite) attach(ctx context.Context, cfg suiteConfig, conn *bus.Conn, blobs store.Blobs) error {
@@ -96,8 +108,9 @@ func (s *suite) attach(ctx context.Context, cfg suiteConfig, conn *bus.Conn, blo
 	}
 	var check *llm.Door
 	for _, attach := range []func() error{
-		func() error { return s.attachExecutor(n, conn, blobs) },
 		func() (err error) { check, err = s.attachIdeation(n, conn, blobs, models); return err },
+		func() error { s.probing.Wait(); return nil },
+		func() error { return s.attachExecutor(n, conn, blobs) },
 		func() error {
 			d, err := models("coder")
 			if err != nil {
@@ -190,22 +203,18 @@ func (s *suite) attachGateway(ctx context.Context, cfg suiteConfig, n *rpc.Netwo
 	}
 	h := s.host.Component("gateway")
 	s.gateway, err = gateway.Attach(ctx, h, n.For(h), c, gateway.Shared{
-		Bus: conn, Blobs: blobs, Budgets: budget.New(budgets), Ledger: ledger.New(entries, blobs, ledger.Config{}), CheckModel: checkModel(door), CheckPython: s.checkPython(ctx), Sandbox: s.runner(),
+		Bus: conn, Blobs: blobs, Budgets: budget.New(budgets), Ledger: ledger.New(entries, blobs, ledger.Config{}), CheckModel: checkModel(door), CheckPython: s.checkPython(), Sandbox: s.runner(),
 	})
 	return err
 }
 
 // checkPython finds syntax errors through the sandbox; nil without one.
-func (s *suite) checkPython(ctx context.Context) func(string, []byte) (int, string, error) {
-	if s.box == nil {
+func (s *suite) checkPython() func(map[string][]byte) map[string]template.Syntax {
+	if s.python == nil {
 		return nil
 	}
-	python, err := s.box.FindPython(ctx, "", nil)
-	if err != nil {
-		return nil // doctor tells of it; templates are then not parsed
-	}
-	in := template.NewInterpreter(s.box, python)
-	return func(_ string, src []byte) (int, string, error) { return in.Parse(s.host.Context(), src) }
+	in := template.NewInterpreter(s.box, s.python)
+	return func(sources map[string][]byte) map[string]template.Syntax { return in.Parse(s.host.Context(), sources) }
 }
 
 // checkModel says before a study starts whether a model can be called.

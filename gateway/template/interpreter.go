@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"nullius.dev/kit/sandbox"
@@ -28,20 +29,23 @@ func NewInterpreter(r sandbox.Runner, python *sandbox.Python) *Interpreter {
 	return &Interpreter{runner: r, python: python}
 }
 
-// source is where the file to parse lies inside.
-const source = "/nullius/check/source.py"
+// sourceDir is where the files to parse lie inside, by number.
+const sourceDir = "/nullius/check"
 
-// parseSource reads bytes, so that the coding line counts as it does for Python.
-const parseSource = `import ast, json, sys, warnings
+// parseSources reads bytes, so that the coding line counts as it does for Python.
+const parseSources = `import ast, json, sys, warnings
 warnings.simplefilter("ignore")
-line, message = 0, ""
-try:
-    ast.parse(open(sys.argv[1], "rb").read())
-except SyntaxError as e:
-    line, message = e.lineno or 1, e.msg or "invalid syntax"
-except (ValueError, MemoryError, RecursionError) as e:
-    line, message = 1, str(e) or type(e).__name__
-print(json.dumps([line, message]))`
+answers = []
+for i in range(int(sys.argv[2])):
+    line, message = 0, ""
+    try:
+        ast.parse(open("%s/%d.py" % (sys.argv[1], i), "rb").read())
+    except SyntaxError as e:
+        line, message = e.lineno or 1, e.msg or "invalid syntax"
+    except (ValueError, MemoryError, RecursionError) as e:
+        line, message = 1, str(e) or type(e).__name__
+    answers.append({"Line": line, "Message": message[:1000]})
+print(json.dumps(answers))`
 
 const findModules = `import importlib, json, sys
 missing = []
@@ -53,29 +57,58 @@ for name in sys.argv[1:]:
 sys.stdout.flush()
 print("\n" + json.dumps(missing))`
 
-// Parse reports the first syntax error of a source; an empty message is none.
-func (i *Interpreter) Parse(ctx context.Context, src []byte) (line int, message string, err error) {
+// parseTogether is how many sources are parsed in one start of Python, so that its answers fit into what is kept of its output.
+const parseTogether = 50
+
+// Parse reports the first syntax error of each source. If some source brings the
+// parser down, each is parsed alone, so that only that one goes unchecked.
+func (i *Interpreter) Parse(ctx context.Context, sources map[string][]byte) map[string]Syntax {
+	out := make(map[string]Syntax, len(sources))
+	for names := range slices.Chunk(mapKeys(sources), parseTogether) {
+		answers, err := i.parse(ctx, names, sources)
+		for j, name := range names {
+			switch {
+			case err == nil:
+				out[name] = answers[j]
+			case len(names) == 1 || ctx.Err() != nil:
+				out[name] = Syntax{Err: err}
+			default:
+				if alone, err := i.parse(ctx, []string{name}, sources); err != nil {
+					out[name] = Syntax{Err: err}
+				} else {
+					out[name] = alone[0]
+				}
+			}
+		}
+	}
+	return out
+}
+
+func (i *Interpreter) parse(ctx context.Context, names []string, sources map[string][]byte) ([]Syntax, error) {
 	dir, err := os.MkdirTemp("", "nullius-check-")
 	if err != nil {
-		return 0, "", err
+		return nil, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }() // a copy of what the caller has
-	file := filepath.Join(dir, "source.py")
-	// The sandbox's user must be able to read it; the folder above stays private.
-	if err := os.WriteFile(file, src, 0o644); err != nil {
-		return 0, "", err
+	defer func() { _ = os.RemoveAll(dir) }() // copies of what the caller has
+	// The sandbox's user must be able to read them; the folder above stays private.
+	inside := filepath.Join(dir, "sources")
+	if err := os.Mkdir(inside, 0o755); err != nil {
+		return nil, err
 	}
-	var answer [2]any
-	bind := []sandbox.Bind{{Source: file, Target: source}}
-	if err := i.ask(ctx, []string{"-I", "-S", "-c", parseSource, source}, bind, &answer); err != nil {
-		return 0, "", err
+	for j, name := range names {
+		if err := os.WriteFile(filepath.Join(inside, strconv.Itoa(j)+".py"), sources[name], 0o644); err != nil {
+			return nil, err
+		}
 	}
-	number, okLine := answer[0].(float64)
-	text, okText := answer[1].(string)
-	if !okLine || !okText {
-		return 0, "", fmt.Errorf("python answered %v", answer)
+	var answers []Syntax
+	bind := []sandbox.Bind{{Source: inside, Target: sourceDir}}
+	if err := i.ask(ctx, []string{"-I", "-S", "-c", parseSources, sourceDir, strconv.Itoa(len(names))}, bind, &answers); err != nil {
+		return nil, err
 	}
-	return int(number), text, nil
+	if len(answers) != len(names) {
+		return nil, fmt.Errorf("python answered for %d of %d files", len(answers), len(names))
+	}
+	return answers, nil
 }
 
 // Missing tells which modules cannot be imported.

@@ -1,6 +1,7 @@
 package template_test
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -24,17 +25,28 @@ func TestInterpreter_answers_from_the_sandbox(t *testing.T) {
 	t.Cleanup(func() { _ = s.Close() })
 	python := template.NewInterpreter(s, nil)
 
-	for src, want := range map[string]int{
+	want := map[string]int{
 		"x = 1\n":                       0,
 		"x = 1\ndef broken(:\n  pass\n": 2,
 		"import sys; sys.exit('ran')":   0,
 		"x = 'a\x00b'\n":                1,
 		strings.Repeat("(", 5000):       1,
-	} {
-		line, message, err := python.Parse(t.Context(), []byte(src))
-		if err != nil || line != want || (message != "") != (want > 0) {
-			t.Errorf("parsing %.20q: line %d, message %q, error %v; want line %d", src, line, message, err, want)
+	}
+	sources := map[string][]byte{}
+	for src := range want {
+		sources[src] = []byte(src)
+	}
+	for i := range 120 { // more than are parsed at once
+		sources[fmt.Sprint("many/", i)] = []byte("y = 2\n")
+	}
+	got := python.Parse(t.Context(), sources)
+	for src := range sources {
+		if g := got[src]; g.Err != nil || g.Line != want[src] || (g.Message != "") != (want[src] > 0) {
+			t.Errorf("parsing %.20q: %+v; want line %d", src, g, want[src])
 		}
+	}
+	if len(got) != len(sources) {
+		t.Errorf("%d answers for %d sources", len(got), len(sources))
 	}
 	missing, err := python.Missing(t.Context(), []string{"json", "no_such_module_here", "os.path"})
 	if err != nil || !slices.Equal(missing, []string{"no_such_module_here"}) {

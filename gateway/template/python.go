@@ -21,6 +21,7 @@ func (c *checker) python() {
 			}
 		}
 	}
+	c.syntax(sources)
 	if experiment != nil {
 		c.arguments(experiment, sources)
 	}
@@ -47,22 +48,40 @@ func (c *checker) script(name, what string, mayBeBlank bool, sources map[string]
 func (c *checker) source(name string, data []byte, sources map[string]*pySource) *pySource {
 	s := scanPython(name, data)
 	sources[name] = s
-	if c.o.ParsePython == nil {
-		return s
+	return s
+}
+
+// Syntax is what a parser says of one source.
+type Syntax struct {
+	Line    int    // of the first error
+	Message string // empty: it parses
+	Err     error  // the parser did not answer
+}
+
+// syntax has all sources parsed.
+func (c *checker) syntax(sources map[string]*pySource) {
+	if c.o.ParsePython == nil || len(sources) == 0 {
+		return
 	}
-	line, message, err := c.o.ParsePython(name, data)
-	switch {
-	case err != nil:
-		c.warn(Finding{Rule: "python.unchecked", Path: name, Found: "a parser that did not answer", Expected: "a check of its syntax", Fix: "nullius doctor"})
-	case message != "":
-		f := Finding{Rule: "python.syntax", Path: name, Line: line, Found: quote(message), Expected: "Python 3"}
-		if name == "experiment.py" || name == "plot.py" {
-			c.add(f)
-		} else {
-			c.strict(f) // a foreign template may carry files that nothing imports
+	data := map[string][]byte{}
+	for name, s := range sources {
+		data[name] = s.data
+	}
+	said := c.o.ParsePython(data)
+	for _, name := range mapKeys(sources) {
+		found := said[name]
+		switch {
+		case found.Err != nil:
+			c.warn(Finding{Rule: "python.unchecked", Path: name, Found: "a parser that did not answer", Expected: "a check of its syntax", Fix: "nullius doctor"})
+		case found.Message != "":
+			f := Finding{Rule: "python.syntax", Path: name, Line: found.Line, Found: quote(found.Message), Expected: "Python 3"}
+			if name == "experiment.py" || name == "plot.py" {
+				c.add(f)
+			} else {
+				c.strict(f) // a foreign template may carry files that nothing imports
+			}
 		}
 	}
-	return s
 }
 
 var (

@@ -116,9 +116,10 @@ type Options struct {
 	Name   string // the template's name; Init and uploads know it, a file system does not
 	Limits Limits // zero fields take their default
 
-	// ParsePython reports a syntax error with its line, or an empty message. It
-	// must not run the source. Nil: syntax is not checked.
-	ParsePython func(name string, src []byte) (line int, msg string, err error)
+	// ParsePython looks at sources by name, all at once since an interpreter takes
+	// its time to start, and gives what it found for each. It must not run them.
+	// Nil: syntax is not checked.
+	ParsePython func(sources map[string][]byte) map[string]Syntax
 	// MissingModules tells which modules cannot be imported on this machine. Nil:
 	// not checked.
 	MissingModules func(modules []string) ([]string, error)

@@ -82,13 +82,16 @@ func tree(files map[string]string) fstest.MapFS {
 }
 
 // parse stands for the sandboxed parser: it refuses one line.
-func parse(_ string, src []byte) (int, string, error) {
-	for i, line := range strings.Split(string(src), "\n") {
-		if strings.HasPrefix(line, "def broken(") {
-			return i + 1, "'(' was never closed", nil
+func parse(sources map[string][]byte) map[string]template.Syntax {
+	out := map[string]template.Syntax{}
+	for name, src := range sources {
+		for i, line := range strings.Split(string(src), "\n") {
+			if strings.HasPrefix(line, "def broken(") {
+				out[name] = template.Syntax{Line: i + 1, Message: "'(' was never closed"}
+			}
 		}
 	}
-	return 0, "", nil
+	return out
 }
 
 func load(fsys fs.FS) (*template.Template, []template.Finding) {
