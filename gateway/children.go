@@ -10,7 +10,6 @@ import (
 	"nullius.dev/gateway/internal/journal"
 	"nullius.dev/kit/fault"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
-	recordv1 "nullius.dev/proto/gen/nullius/record/v1"
 	"nullius.dev/proto/subject"
 )
 
@@ -18,37 +17,43 @@ import (
 // Each is an event appended before its effect, so whatever a crash cut is done here again.
 func (d *driver) reconcile(ctx context.Context, study string) error {
 	self := journal.Key{Study: study, Idea: subject.StudyItself}
-	type child struct {
-		id       string
-		accepted *gatewayv1.IdeaAccepted
-	}
-	var children []child
+	var open []string
 	var cancel *gatewayv1.CancelRequested
 	d.journal.View(self, func(m *journal.Machine) {
 		if m.Damaged != nil || m.Study == nil {
 			return
 		}
-		s := m.Study
-		cancel = s.Cancel
-		for _, mem := range s.Members {
+		cancel = m.Study.Cancel
+		for _, mem := range m.Study.Members {
 			if mem.Released && mem.Ended == nil {
-				children = append(children, child{mem.ID, &gatewayv1.IdeaAccepted{
-					Idea: proto.Clone(mem.Record).(*recordv1.Idea), Origin: &gatewayv1.Origin{Kind: mem.Origin}, Settings: s.Settings,
-					Template: s.Template, Baseline: s.BaselineRun(),
-				}})
+				open = append(open, mem.ID)
 			}
 		}
 	})
-	for _, c := range children {
-		k := journal.Key{Study: study, Idea: c.id}
-		if err := d.reconcileChild(ctx, self, k, c.accepted, cancel); err != nil && !errors.Is(err, fault.Conflict) {
+	for _, id := range open {
+		if err := d.reconcileChild(ctx, self, journal.Key{Study: study, Idea: id}, cancel); err != nil && !errors.Is(err, fault.Conflict) {
 			return err
 		}
 	}
 	return nil
 }
 
-func (d *driver) reconcileChild(ctx context.Context, self, k journal.Key, accepted *gatewayv1.IdeaAccepted, cancel *gatewayv1.CancelRequested) error {
+// accepted is the first event of a released idea's journal.
+func (d *driver) accepted(self journal.Key, idea string) *gatewayv1.IdeaAccepted {
+	out := &gatewayv1.IdeaAccepted{}
+	d.journal.View(self, func(m *journal.Machine) {
+		s := m.Study
+		out.Settings, out.Template, out.Baseline = s.Settings, s.Template, s.BaselineRun()
+		for _, mem := range s.Members {
+			if mem.ID == idea {
+				out.Idea, out.Origin = proto.CloneOf(mem.Record), &gatewayv1.Origin{Kind: mem.Origin}
+			}
+		}
+	})
+	return out
+}
+
+func (d *driver) reconcileChild(ctx context.Context, self, k journal.Key, cancel *gatewayv1.CancelRequested) error {
 	var n, last int64
 	var end *gatewayv1.Ended
 	var cancelled bool
@@ -63,6 +68,7 @@ func (d *driver) reconcileChild(ctx context.Context, self, k journal.Key, accept
 	d.journal.View(self, func(m *journal.Machine) { last = m.Core().N })
 	switch {
 	case n == 0:
+		accepted := d.accepted(self, k.Idea)
 		accepted.Traceparent = d.steps.newTrace(ctx, "idea", k)
 		if err := d.append(ctx, k, 0, &gatewayv1.JournalEvent{Id: "accepted", Event: &gatewayv1.JournalEvent_IdeaAccepted{IdeaAccepted: accepted}}); err != nil {
 			return err

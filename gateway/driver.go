@@ -200,7 +200,11 @@ func (d *driver) drive(ctx context.Context, k journal.Key) error {
 	if err != nil || epoch == 0 {
 		return err
 	}
-	changed, unsubscribe := d.journal.Subscribe(k.Study)
+	watched := k
+	if k.IsStudy() {
+		watched.Idea = "" // a study follows its ideas
+	}
+	changed, unsubscribe := d.journal.Subscribe(watched)
 	defer unsubscribe()
 	for ctx.Err() == nil {
 		if k.IsStudy() {

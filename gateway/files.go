@@ -6,7 +6,10 @@ import (
 	"io"
 	"mime"
 	"path"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"nullius.dev/gateway/internal/journal"
 	"nullius.dev/gateway/internal/result"
@@ -62,8 +65,47 @@ func (f file) open(ctx context.Context, b store.Blobs, offset, limit int64) (io.
 	}{io.LimitReader(r, limit), r}, nil
 }
 
+// listings keeps the folders that were listed last, so that whoever reads all files of a folder, one after the other, has it laid out once.
+type listings struct {
+	mu   sync.Mutex
+	last []listing // oldest first
+}
+
+// listing is a folder as it was laid out after an idea's n-th event.
+type listing struct {
+	key   journal.Key
+	n     int64
+	at    time.Time
+	files []file
+}
+
+const (
+	maxListings = 4
+	listingAge  = 5 * time.Second // spans and calls come without an event of the journal
+)
+
+// of gives a folder that was laid out a short while ago, since when the idea has had no event.
+func (l *listings) of(k journal.Key, n int64) ([]file, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.last {
+		if e.key == k && e.n == n && time.Since(e.at) < listingAge {
+			return e.files, true
+		}
+	}
+	return nil, false
+}
+
+func (l *listings) keep(e listing) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = append(slices.DeleteFunc(l.last, func(old listing) bool { return old.key == e.key || time.Since(old.at) >= listingAge }), e)
+	l.last = l.last[max(0, len(l.last)-maxListings):]
+}
+
 // Files lists an idea's result folder, in the layout of interface.md section 10.
 func (s *Service) Files(ctx context.Context, k journal.Key) ([]file, error) {
+	now := listing{key: k, n: s.events(k), at: time.Now()}
 	in, err := s.resultInput(ctx, k)
 	if err != nil {
 		return nil, err
@@ -76,7 +118,15 @@ func (s *Service) Files(ctx context.Context, k journal.Key) ([]file, error) {
 	for i, f := range files {
 		out[i] = file{f}
 	}
+	now.files = out
+	s.listings.keep(now)
 	return out, nil
+}
+
+// events is how many events an idea has had.
+func (s *Service) events(k journal.Key) (n int64) {
+	s.journal.View(k, func(m *journal.Machine) { n = m.Core().N })
+	return n
 }
 
 // File finds studies/{s}/ideas/{i}/files/{path}, or …/blobs/{digest} of a blob that the idea's journal names.
@@ -95,9 +145,11 @@ func (s *Service) File(ctx context.Context, name string) (*file, error) {
 	if err := store.CheckPath(p[5]); err != nil {
 		return nil, err
 	}
-	files, err := s.Files(ctx, k)
-	if err != nil {
-		return nil, err
+	files, ok := s.listings.of(k, s.events(k))
+	if !ok {
+		if files, err = s.Files(ctx, k); err != nil {
+			return nil, err
+		}
 	}
 	for _, f := range files {
 		if f.Path == p[5] {

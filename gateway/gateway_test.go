@@ -380,10 +380,36 @@ func TestAGateWaitsForApproval(t *testing.T) {
 	if _, err := w.api.RetryIdea(t.Context(), &gatewayv1.RetryIdeaRequest{Name: idea}); fault.ReasonOf(err) != "ILLEGAL_TRANSITION" {
 		t.Errorf("retry while waiting: %v", err)
 	}
+	if got := w.file(idea + "/files/log.txt"); strings.Contains(got, "experiments/") {
+		t.Errorf("the log before approval: %s", got)
+	}
 	if _, err := w.api.ApproveIdea(t.Context(), &gatewayv1.ApproveIdeaRequest{Name: idea, Comment: "go"}); err != nil {
 		t.Fatal(err)
 	}
 	w.until(name, gatewayv1.IdeaState_SUCCEEDED)
+	if got := w.file(idea + "/files/log.txt"); !strings.Contains(got, "experiments/run-1/implement/1/ended") {
+		t.Errorf("a file that was read before shows nothing new: %s", got)
+	}
+}
+
+// file reads one file.
+func (w *world) file(name string) string {
+	w.t.Helper()
+	s, err := w.api.ReadFile(w.t.Context(), &gatewayv1.ReadFileRequest{Name: name})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var b strings.Builder
+	for {
+		r, err := s.Recv()
+		if errors.Is(err, io.EOF) {
+			return b.String()
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		b.Write(r.GetData())
+	}
 }
 
 func TestARestartGoesOnWithoutRepeatingWhatEnded(t *testing.T) {

@@ -36,6 +36,7 @@ type Service struct {
 	templates *templates
 	requests  jetstream.KeyValue // request ids of mutating calls
 	traces    *traces
+	listings  listings
 	started   time.Time
 	address   string
 }

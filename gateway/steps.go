@@ -108,7 +108,7 @@ var errCancelled = errors.New("cancelled by a person")
 
 // guard cancels a step when its machine is cancelled or claimed by another owner.
 func (d *driver) guard(ctx context.Context, k journal.Key, epoch int64, cancel context.CancelCauseFunc) (stop func()) {
-	changed, unsubscribe := d.journal.Subscribe(k.Study)
+	changed, unsubscribe := d.journal.Subscribe(k)
 	done := make(chan struct{})
 	d.wg.Go(func() {
 		defer unsubscribe()

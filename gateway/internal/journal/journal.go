@@ -77,7 +77,7 @@ type Store struct {
 	order    []Key // by first event
 	seq      uint64
 	waiters  map[chan struct{}]uint64 // closed when seq reaches the value
-	subs     map[chan struct{}]string // study to wake for; "" for all
+	subs     map[chan struct{}]Key    // what to wake for: a machine; without an idea all of a study, without a study all
 }
 
 // Open declares the stream and folds what is there; it returns when the projection is as new as the stream was.
@@ -90,7 +90,7 @@ func Open(ctx context.Context, b *bus.Conn, log *slog.Logger, maxStream int64) (
 		return nil, err
 	}
 	return &Store{
-		js: b.JS, log: log, now: time.Now, machines: map[Key]*Machine{}, waiters: map[chan struct{}]uint64{}, subs: map[chan struct{}]string{},
+		js: b.JS, log: log, now: time.Now, machines: map[Key]*Machine{}, waiters: map[chan struct{}]uint64{}, subs: map[chan struct{}]Key{},
 	}, nil
 }
 
@@ -144,8 +144,8 @@ func (s *Store) fold(ctx context.Context, subj string, seq uint64, data []byte) 
 		}
 	}
 	m.lastSeq = seq
-	for ch, study := range s.subs {
-		if study == "" || study == k.Study {
+	for ch, of := range s.subs {
+		if (of.Study == "" || of.Study == k.Study) && (of.Idea == "" || of.Idea == k.Idea) {
 			select {
 			case ch <- struct{}{}:
 			default:
@@ -237,11 +237,12 @@ func (s *Store) Each(f func(*Machine)) {
 	}
 }
 
-// Subscribe gives a channel that gets a value after changes in a study, or in any for "". Values are merged; call stop when done.
-func (s *Store) Subscribe(study string) (ch <-chan struct{}, stop func()) {
+// Subscribe gives a channel that gets a value after changes of a machine; without an idea of all in a study, without a study of all. Values are merged;
+// call stop when done.
+func (s *Store) Subscribe(of Key) (ch <-chan struct{}, stop func()) {
 	c := make(chan struct{}, 1)
 	s.mu.Lock()
-	s.subs[c] = study
+	s.subs[c] = of
 	s.mu.Unlock()
 	return c, func() {
 		s.mu.Lock()
