@@ -39,22 +39,31 @@ func Bundled() ([]paper.Paper, error) {
 	sc := bufio.NewScanner(bytes.NewReader(bundled))
 	sc.Buffer(nil, 1<<20)
 	for line := 1; sc.Scan(); line++ {
-		var r record
-		d := json.NewDecoder(bytes.NewReader(sc.Bytes()))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&r); err != nil {
+		p, err := Line(sc.Bytes())
+		if err != nil {
 			return nil, fmt.Errorf("bundled papers, line %d: %w", line, err)
 		}
-		p := paper.Paper{
-			Title: r.Title, OtherTitles: r.OtherTitles, AuthorsCut: r.AuthorsCut, Year: r.Year, Venue: r.Venue, Kind: r.Kind,
-			DOI: r.DOI, ArXiv: r.ArXiv, Abstract: r.Abstract, Origins: []paper.Origin{{Engine: paper.Local, Record: r.Key}},
-		}
-		for _, a := range r.Authors {
-			p.Authors = append(p.Authors, paper.ParseAuthor(a))
-		}
-		out = append(out, p.Clean())
+		out = append(out, p)
 	}
 	return out, sc.Err()
+}
+
+// Line reads a line of the list; own lists may have the same form.
+func Line(raw []byte) (paper.Paper, error) {
+	var r record
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&r); err != nil {
+		return paper.Paper{}, err
+	}
+	p := paper.Paper{
+		Title: r.Title, OtherTitles: r.OtherTitles, AuthorsCut: r.AuthorsCut, Year: r.Year, Venue: r.Venue, Kind: r.Kind,
+		DOI: r.DOI, ArXiv: r.ArXiv, Abstract: r.Abstract, Origins: []paper.Origin{{Engine: paper.Local, Record: r.Key}},
+	}
+	for _, a := range r.Authors {
+		p.Authors = append(p.Authors, paper.ParseAuthor(a))
+	}
+	return p.Clean(), nil
 }
 
 // OpenBundled opens the bundled list, in memory.
@@ -67,7 +76,7 @@ func OpenBundled(ctx context.Context) (*Index, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := x.Add(ctx, "bundled", papers); err != nil {
+	if _, err := x.Add(ctx, "bundled", papers); err != nil {
 		_ = x.Close() // the first error says more
 		return nil, err
 	}

@@ -18,10 +18,13 @@ import (
 	"nullius.dev/services/ideation/internal/text"
 )
 
+// schemaVersion is written into a new file; one of another version is refused.
+const schemaVersion = "2"
+
 const schema = `
 CREATE TABLE IF NOT EXISTS paper(
-  rowid INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, title TEXT NOT NULL, title_norm TEXT NOT NULL, authors TEXT NOT NULL,
-  names TEXT NOT NULL, year INTEGER NOT NULL, venue TEXT NOT NULL, kind TEXT NOT NULL, abstract TEXT NOT NULL,
+  rowid INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, title TEXT NOT NULL, title_norm TEXT NOT NULL,
+  names TEXT NOT NULL, year INTEGER NOT NULL, venue TEXT NOT NULL, abstract TEXT NOT NULL,
   doi TEXT, arxiv TEXT, citations INTEGER, extra TEXT NOT NULL, source TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS paper_title ON paper(title_norm);
 CREATE UNIQUE INDEX IF NOT EXISTS paper_doi ON paper(doi) WHERE doi IS NOT NULL;
@@ -30,19 +33,23 @@ CREATE VIRTUAL TABLE IF NOT EXISTS paper_fts USING fts5(title, abstract, names, 
   tokenize='porter unicode61 remove_diacritics 2');
 CREATE TABLE IF NOT EXISTS title(norm TEXT NOT NULL, paper INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS title_norm ON title(norm);
+CREATE INDEX IF NOT EXISTS title_paper ON title(paper);
+CREATE TABLE IF NOT EXISTS record(name TEXT PRIMARY KEY, paper INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS record_paper ON record(paper);
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL);
-INSERT OR IGNORE INTO meta VALUES('schema', '1');`
+INSERT OR IGNORE INTO meta VALUES('schema', '` + schemaVersion + `');`
 
 // Index is an open list of papers.
 type Index struct {
-	db *sql.DB
+	db     *sql.DB
+	counts counts
 }
 
 // Open opens the file, or makes it; an empty path keeps the list in memory.
 func Open(ctx context.Context, path string) (*Index, error) {
 	dsn := ":memory:"
 	if path != "" {
-		dsn = "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
+		dsn = "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
 	}
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
@@ -53,10 +60,31 @@ func Open(ctx context.Context, path string) (*Index, error) {
 	} else {
 		db.SetMaxOpenConns(4)
 	}
-	if _, err := db.ExecContext(ctx, schema); err != nil {
+	if err := prepare(ctx, db); err != nil {
 		return nil, errors.Join(fmt.Errorf("paper index: %w", err), db.Close())
 	}
 	return &Index{db: db}, nil
+}
+
+// prepare makes the tables, or checks that they are ours.
+func prepare(ctx context.Context, db *sql.DB) error {
+	if _, err := db.ExecContext(ctx, schema); err != nil {
+		return err
+	}
+	var version string
+	if err := db.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'schema'`).Scan(&version); err != nil {
+		return err
+	}
+	if version != schemaVersion {
+		return fmt.Errorf("the list has form %s, this program reads %s: import its files anew", version, schemaVersion)
+	}
+	var weights int
+	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM paper_fts_config WHERE k = 'rank'`).Scan(&weights); err != nil || weights > 0 {
+		return err
+	}
+	// Titles tell most, names and abstracts less.
+	_, err := db.ExecContext(ctx, `INSERT INTO paper_fts(paper_fts, rank) VALUES('rank', 'bm25(10.0, 2.0, 3.0, 1.0)')`)
+	return err
 }
 
 // Close closes the file.
@@ -69,137 +97,54 @@ func (x *Index) Count(ctx context.Context) (int, error) {
 	return n, err
 }
 
-// Add puts papers in, in one transaction. One that is there already is replaced by the merge of both.
-func (x *Index) Add(ctx context.Context, source string, papers []paper.Paper) error {
-	tx, err := x.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // no effect after the commit
-	for _, p := range papers {
-		if err := add(ctx, tx, source, p.Clean()); err != nil {
-			return fmt.Errorf("paper index: %s: %w", p.ID, err)
-		}
-	}
-	return tx.Commit()
-}
-
-func add(ctx context.Context, tx *sql.Tx, source string, p paper.Paper) error {
-	if p.Title == "" {
-		return nil
-	}
-	rows, err := known(ctx, tx, p)
-	if err != nil {
-		return err
-	}
-	for row, old := range rows {
-		p = paper.Merge(p, old)
-		if _, err := tx.ExecContext(ctx, `INSERT INTO paper_fts(paper_fts, rowid, title, abstract, names, venue)
-			SELECT 'delete', rowid, title, abstract, names, venue FROM paper WHERE rowid = ?`, row); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM paper WHERE rowid = ?`, row); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM title WHERE paper = ?`, row); err != nil {
-			return err
-		}
-	}
-	return insert(ctx, tx, source, p)
-}
-
-func insert(ctx context.Context, tx *sql.Tx, source string, p paper.Paper) error {
-	authors, err := json.Marshal(p.Authors)
-	if err != nil {
-		return err
-	}
-	extra, err := json.Marshal(p)
-	if err != nil {
-		return err
-	}
-	var names []string
-	for _, a := range p.Authors {
-		names = append(names, a.String())
-	}
-	null := func(s string) any {
-		if s == "" {
-			return nil
-		}
-		return s
-	}
-	var cited any
-	if p.Citations != nil {
-		cited = *p.Citations
-	}
-	res, err := tx.ExecContext(ctx, `INSERT INTO paper(id,title,title_norm,authors,names,year,venue,kind,abstract,doi,arxiv,citations,extra,source)
-		VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)`, p.ID, p.Title, text.Norm(p.Title), string(authors), strings.Join(names, ", "), p.Year, p.Venue,
-		p.Kind, p.Abstract, null(p.DOI), null(p.ArXiv), cited, string(extra), source)
-	if err != nil {
-		return err
-	}
-	row, err := res.LastInsertId()
-	if err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO paper_fts(rowid, title, abstract, names, venue)
-		SELECT rowid, title, abstract, names, venue FROM paper WHERE rowid = ?`, row); err != nil {
-		return err
-	}
-	for _, t := range p.Titles() {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO title(norm, paper) VALUES(?,?)`, text.Norm(t), row); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// known finds the rows of the same paper.
-func known(ctx context.Context, tx *sql.Tx, p paper.Paper) (map[int64]paper.Paper, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT rowid, extra FROM paper WHERE id = ? OR doi = ? OR arxiv = ? OR title_norm = ?`,
-		p.ID, p.DOI, p.ArXiv, text.Norm(p.Title))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	out := map[int64]paper.Paper{}
-	for rows.Next() {
-		var id int64
-		var extra string
-		if err := rows.Scan(&id, &extra); err != nil {
-			return nil, err
-		}
-		var old paper.Paper
-		if err := json.Unmarshal([]byte(extra), &old); err != nil {
-			return nil, err
-		}
-		if old.ID == p.ID || paper.Same(old, p) {
-			out[id] = old
-		}
-	}
-	return out, rows.Err()
-}
-
 // Search finds papers that have all the words of a rung, or any.
 func (x *Index) Search(ctx context.Context, r query.Rung, from, to, limit int) ([]paper.Paper, error) {
-	if len(r.Words) == 0 {
+	words := r.Words
+	if len(words) == 0 {
 		return nil, nil
 	}
 	join := " AND "
 	if r.Any {
-		join = " OR "
+		join, words = " OR ", x.telling(ctx, words)
+	}
+	if from == 0 && to == 0 { // the best are found in the full-text table alone, which is much faster
+		return x.papers(ctx, `SELECT p.extra FROM (SELECT rowid, rank AS score FROM paper_fts WHERE paper_fts MATCH ? ORDER BY rank LIMIT ?) f
+			JOIN paper p ON p.rowid = f.rowid ORDER BY f.score, p.citations DESC, p.year DESC, p.id LIMIT ?`, quote(words, join), limit+20, limit)
 	}
 	return x.papers(ctx, `SELECT p.extra FROM paper_fts f JOIN paper p ON p.rowid = f.rowid
 		WHERE paper_fts MATCH ? AND (? = 0 OR p.year >= ?) AND (? = 0 OR p.year <= ?)
-		ORDER BY bm25(paper_fts, 10, 2, 3, 1), p.citations DESC, p.year DESC, p.id LIMIT ?`,
-		quote(r.Words, join), from, from, to, to, limit)
+		ORDER BY rank, p.citations DESC, p.year DESC, p.id LIMIT ?`,
+		quote(words, join), from, from, to, to, limit)
 }
 
-// Rarity counts the papers in which a word occurs.
+// common is the number of papers from which on a word is not counted further: that it is common is enough to know.
+const common = 2000
+
+// telling leaves out the words that are common, since whoever asks for alternatives wants the others.
+func (x *Index) telling(ctx context.Context, words []string) []string {
+	var rare []string
+	for _, w := range words {
+		if n := x.Rarity(ctx, w); n > 0 && n < common {
+			rare = append(rare, w)
+		}
+	}
+	if len(rare) == 0 {
+		return words
+	}
+	return rare
+}
+
+// Rarity counts the papers in which a word occurs, up to 2,000.
 func (x *Index) Rarity(ctx context.Context, word string) int {
+	if n, ok := x.counts.get(word); ok {
+		return n
+	}
 	var n int
-	if err := x.db.QueryRowContext(ctx, `SELECT count(*) FROM paper_fts WHERE paper_fts MATCH ?`, quote([]string{word}, "")).Scan(&n); err != nil {
+	err := x.db.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM paper_fts WHERE paper_fts MATCH ? LIMIT ?)`, quote([]string{word}, ""), common).Scan(&n)
+	if err != nil {
 		return 0 // the order of words is a guess anyway
 	}
+	x.counts.put(word, n)
 	return n
 }
 
@@ -210,7 +155,9 @@ func (x *Index) ByID(ctx context.Context, doi, arXiv string) ([]paper.Paper, err
 
 // ByTitle finds the papers that may bear a title: those that do, then those that share most words.
 func (x *Index) ByTitle(ctx context.Context, title string, limit int) ([]paper.Paper, error) {
-	out, err := x.papers(ctx, `SELECT p.extra FROM title t JOIN paper p ON p.rowid = t.paper WHERE t.norm = ? LIMIT ?`, text.Norm(title), limit)
+	norm := text.Norm(title)
+	out, err := x.papers(ctx, `SELECT extra FROM paper WHERE title_norm = ? UNION ALL
+		SELECT p.extra FROM title t JOIN paper p ON p.rowid = t.paper WHERE t.norm = ? LIMIT ?`, norm, norm, limit)
 	if err != nil {
 		return nil, err
 	}
