@@ -60,7 +60,18 @@ func (c *cli) show(ctx context.Context, cl *client, r ref, o watchOptions) (told
 	if cerr := l.screen.Close(); err == nil {
 		err = cerr
 	}
+	if err == nil {
+		c.sayStudyEnd(ctx, l)
+	}
 	return l.state.WasTold(), err
+}
+
+// sayStudyEnd says below the last frame what it does not of a study that failed.
+func (c *cli) sayStudyEnd(ctx context.Context, l *live) {
+	from, output := l.cl.baselineOutput(ctx, l.ref.study)
+	for _, line := range l.paint(l.state.StudyEnd(l.width, from, output)) {
+		c.say("%s\n", line)
+	}
 }
 
 // live is a tree on a screen.
@@ -151,10 +162,9 @@ func (l *live) last(ctx context.Context) {
 		left := len(l.state.Wanted())
 		l.mu.Unlock()
 		if left == 0 {
-			break
+			return
 		}
 	}
-	l.studyFailed(ctx)
 }
 
 // refresh reads the study and the ideas that changed, and tells of those that ended. Without a server it changes nothing: the watch says so.
@@ -197,14 +207,6 @@ func (l *live) end(ctx context.Context, id string) {
 	l.state.Told(id)
 	l.mu.Unlock()
 	l.screen.Above(append(lines, ""))
-}
-
-func (l *live) studyFailed(ctx context.Context) {
-	from, output := l.cl.baselineOutput(ctx, l.ref.study)
-	l.mu.Lock()
-	lines := l.paint(l.state.StudyEnd(l.width, from, output))
-	l.mu.Unlock()
-	l.screen.Above(lines)
 }
 
 // sayFailures prints of every failed idea that r names, and of a failed study, what the lines of events do not say.

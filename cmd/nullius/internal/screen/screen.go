@@ -46,10 +46,23 @@ func Colour(terminal bool) bool {
 // Screen is an open region.
 type Screen struct {
 	p    *tea.Program
-	out  *os.File
-	stop chan struct{}
+	out  *terminal
+	stop chan struct{} // closed when the region is
 	wg   sync.WaitGroup
 	err  error // of the program; read once wg is done
+}
+
+// terminal tells when the region was drawn for the first time: lines above a region that is not there yet would be put where the library supposes it.
+type terminal struct {
+	*os.File
+	once  sync.Once
+	drawn chan struct{}
+}
+
+func (t *terminal) Write(p []byte) (int, error) {
+	n, err := t.File.Write(p)
+	t.once.Do(func() { close(t.drawn) })
+	return n, err
 }
 
 // Open opens the region on a terminal. frame gives its lines for a terminal of a width and for at most so many lines; it is called at most four times a second, from
@@ -59,8 +72,13 @@ func Open(out *os.File, colour bool, frame func(width, height int) []string) *Sc
 	if colour {
 		profile = colorprofile.ANSI
 	}
-	s := &Screen{out: out, stop: make(chan struct{})}
-	s.p = tea.NewProgram(&model{frame: frame, width: 80, height: 24}, tea.WithOutput(out), tea.WithInput(nil), tea.WithoutSignalHandler(), tea.WithFPS(redraws),
+	s := &Screen{out: &terminal{File: out, drawn: make(chan struct{})}, stop: make(chan struct{})}
+	m := &model{frame: frame, width: 80, height: 24}
+	if size, err := unix.IoctlGetWinsize(int(out.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 && size.Row > 0 {
+		m.width, m.height = int(size.Col), int(size.Row)
+	}
+	m.draw()
+	s.p = tea.NewProgram(m, tea.WithOutput(s.out), tea.WithInput(nil), tea.WithoutSignalHandler(), tea.WithFPS(redraws),
 		tea.WithColorProfile(profile))
 	stopped := make(chan os.Signal, 1)
 	signal.Notify(stopped, syscall.SIGTSTP)
@@ -107,6 +125,10 @@ func quiet(out *os.File) (restore func()) {
 
 // Above prints lines that stay, above the region. It blocks while the terminal is slow.
 func (s *Screen) Above(lines []string) {
+	select {
+	case <-s.out.drawn:
+	case <-s.stop:
+	}
 	for len(lines) > 0 {
 		n := min(room, len(lines))
 		text := strings.Join(lines[:n], "\n")
