@@ -285,13 +285,9 @@ func (s *Service) SubmitIdea(ctx context.Context, req *gatewayv1.SubmitIdeaReque
 	if err != nil {
 		return nil, err
 	}
-	idea := req.GetIdea()
-	if strings.TrimSpace(idea.GetTitle()) == "" || strings.TrimSpace(idea.GetExperiment()) == "" {
-		return nil, fault.New(fault.Invalid, "FIELD_INVALID", "an idea needs a Title and an Experiment").WithField("idea", "title or experiment is empty")
-	}
-	idea = proto.CloneOf(idea)
-	if idea.GetName() == "" || !ideaSlug.MatchString(idea.GetName()) {
-		idea.Name = slug(or(idea.GetName(), idea.GetTitle()))
+	idea, bad := ownIdea(req.GetIdea())
+	if bad != nil {
+		return nil, bad.WithField("idea", "title or experiment is empty")
 	}
 	return once(ctx, s, req.GetRequestId(), req, func() (*gatewayv1.Idea, error) {
 		var own string

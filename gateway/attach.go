@@ -19,13 +19,16 @@ import (
 
 // Shared is what a process builds once and its services share.
 type Shared struct {
-	Bus         *bus.Conn
-	Blobs       store.Blobs
-	Budgets     Budgets
-	Ledger      Ledger
-	CheckModel  func(ctx context.Context, name string, priced bool) error  // nil: see Deps
-	CheckPython func(sources map[string][]byte) map[string]template.Syntax // nil: see Deps
-	Sandbox     sandbox.Runner                                             // nil: see Deps
+	Bus     *bus.Conn
+	Blobs   store.Blobs
+	Budgets Budgets
+	Ledger  Ledger
+	// What follows may be nil: see Deps.
+	CheckModel     func(ctx context.Context, name string, priced bool) error
+	CheckPython    func(sources map[string][]byte) map[string]template.Syntax
+	MissingModules func(modules []string) ([]string, error)
+	CanCompile     func() bool
+	Sandbox        sandbox.Runner
 }
 
 // driverGrace is how long running steps get to end in order when the process stops.
@@ -34,7 +37,8 @@ const driverGrace = 20 * time.Second
 // Attach builds the gateway on a host: projection first, then the driver, then the port.
 func Attach(ctx context.Context, h *app.Host, n *rpc.Network, cfg Config, s Shared) (*Service, error) {
 	svc, err := New(ctx, cfg, Deps{
-		Log: h.Log(), Tracer: h.Tracer(), Bus: s.Bus, Blobs: s.Blobs, Net: n, Budgets: s.Budgets, Ledger: s.Ledger, CheckModel: s.CheckModel, CheckPython: s.CheckPython, Sandbox: s.Sandbox,
+		Log: h.Log(), Tracer: h.Tracer(), Bus: s.Bus, Blobs: s.Blobs, Net: n, Budgets: s.Budgets, Ledger: s.Ledger,
+		CheckModel: s.CheckModel, CheckPython: s.CheckPython, MissingModules: s.MissingModules, CanCompile: s.CanCompile, Sandbox: s.Sandbox,
 	})
 	if err != nil {
 		return nil, err

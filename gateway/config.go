@@ -87,6 +87,10 @@ type Deps struct {
 	CheckModel func(ctx context.Context, name string, priced bool) error
 	// CheckPython says where Python sources, by name, break their grammar, without running them. Nil: not checked.
 	CheckPython func(sources map[string][]byte) map[string]template.Syntax
+	// MissingModules says which Python modules no interpreter of this machine imports. Nil: experiments run on other machines, and their baseline tells.
+	MissingModules func(modules []string) ([]string, error)
+	// CanCompile says whether papers become PDFs here. Nil: the writer is on another machine.
+	CanCompile func() bool
 	// Sandbox makes images of a paper's pages. Nil: pages show a link to the PDF only.
 	Sandbox sandbox.Runner
 }

@@ -42,6 +42,9 @@ type world struct {
 	tree  string
 	w     *workers
 	dir   string
+	// what this machine has; see gateway.Deps
+	missing func([]string) ([]string, error)
+	latex   func() bool
 }
 
 // workers play all services. hook, when set, is asked before each step's answer.
@@ -222,25 +225,35 @@ func newWorld(t *testing.T) *world {
 	w.w = &workers{tree: w.tree, jobs: map[string]*executorv1.Job{}}
 	w.start()
 	t.Cleanup(func() { w.stop() })
-	up, err := w.api.UploadTemplate(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	send := func(m *gatewayv1.UploadTemplateRequest) {
-		if err := up.Send(m); err != nil && !errors.Is(err, io.EOF) {
-			t.Fatal(err)
-		}
-	}
-	send(&gatewayv1.UploadTemplateRequest{Part: &gatewayv1.UploadTemplateRequest_Header{Header: &gatewayv1.TemplateHeader{Name: "toy"}}})
-	for p, text := range map[string]string{
-		"experiment.py": "import argparse, json\np = argparse.ArgumentParser()\np.add_argument('--out_dir')\n", "plot.py": "import json\n", "prompt.json": promptJSON, "seed_ideas.json": "[]",
-	} {
-		send(&gatewayv1.UploadTemplateRequest{Part: &gatewayv1.UploadTemplateRequest_Chunk{Chunk: &gatewayv1.FileChunk{Path: p, Data: []byte(text)}}})
-	}
-	if _, err := up.CloseAndRecv(); err != nil {
+	if _, err := w.upload("toy", toy()); err != nil {
 		t.Fatalf("upload: %v", err)
 	}
 	return w
+}
+
+// toy is a template in AI-Scientist's format.
+func toy() map[string]string {
+	return map[string]string{
+		"experiment.py": "import argparse, json\np = argparse.ArgumentParser()\np.add_argument('--out_dir')\n", "plot.py": "import json\n", "prompt.json": promptJSON, "seed_ideas.json": "[]",
+	}
+}
+
+func (w *world) upload(name string, files map[string]string) (*gatewayv1.UploadTemplateResponse, error) {
+	w.t.Helper()
+	up, err := w.api.UploadTemplate(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	send := func(m *gatewayv1.UploadTemplateRequest) {
+		if err := up.Send(m); err != nil && !errors.Is(err, io.EOF) {
+			w.t.Fatal(err)
+		}
+	}
+	send(&gatewayv1.UploadTemplateRequest{Part: &gatewayv1.UploadTemplateRequest_Header{Header: &gatewayv1.TemplateHeader{Name: name}}})
+	for p, text := range files {
+		send(&gatewayv1.UploadTemplateRequest{Part: &gatewayv1.UploadTemplateRequest_Chunk{Chunk: &gatewayv1.FileChunk{Path: p, Data: []byte(text)}}})
+	}
+	return up.CloseAndRecv()
 }
 
 // start builds a gateway, as a process that starts does.
@@ -272,7 +285,13 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	svc, err := gateway.Attach(w.t.Context(), w.host, n, cfg, gateway.Shared{Bus: w.bus, Blobs: w.blobs, Budgets: kv("BUDGETS"), Ledger: ledger.New(entries, w.blobs, ledger.Config{})})
+	svc, err := gateway.Attach(w.t.Context(), w.host, n, cfg, gateway.Shared{Bus: w.bus, Blobs: w.blobs, Budgets: kv("BUDGETS"), Ledger: ledger.New(entries, w.blobs, ledger.Config{}),
+		MissingModules: func(modules []string) ([]string, error) {
+			if w.missing == nil {
+				return nil, nil
+			}
+			return w.missing(modules)
+		}, CanCompile: func() bool { return w.latex == nil || w.latex() }})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"nullius.dev/gateway/internal/pipeline"
 	"nullius.dev/kit/fault"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
+	recordv1 "nullius.dev/proto/gen/nullius/record/v1"
 	"nullius.dev/proto/subject"
 )
 
@@ -108,17 +108,21 @@ func (s *Service) StartStudy(ctx context.Context, req *gatewayv1.StartStudyReque
 	if settings.GetIdeas() == 0 && len(req.GetOwnIdeas()) == 0 {
 		settings.Ideas = 1
 	}
+	own, err := ownIdeas(req.GetOwnIdeas())
+	if err != nil {
+		return nil, err
+	}
 	tpl, err := s.templates.get(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.preflight(ctx, settings, tpl); err != nil {
+	if err := s.preflight(ctx, name, settings, len(own), tpl); err != nil {
 		return nil, err
 	}
 	return once(ctx, s, req.GetRequestId(), req, func() (*gatewayv1.Study, error) {
 		k, err := s.newStudy(ctx, name, req.GetStudyId(), func(k journal.Key) *gatewayv1.JournalEvent {
 			return &gatewayv1.JournalEvent{Id: or(req.GetRequestId(), "accepted"), Actor: "user", Event: &gatewayv1.JournalEvent_StudyAccepted{StudyAccepted: &gatewayv1.StudyAccepted{
-				Settings: settings, OwnIdeas: req.GetOwnIdeas(), Traceparent: s.driver.steps.newTrace(ctx, "study", k),
+				Settings: settings, OwnIdeas: own, Traceparent: s.driver.steps.newTrace(ctx, "study", k),
 				Template: &gatewayv1.TemplateRef{Name: name, Snapshot: tpl.GetSnapshot(), Facts: tpl.GetFacts()},
 			}}}
 		})
@@ -129,7 +133,11 @@ func (s *Service) StartStudy(ctx context.Context, req *gatewayv1.StartStudyReque
 			return nil, err
 		}
 		s.driver.publish(ctx, k)
-		return s.GetStudy(ctx, k)
+		st, err := s.GetStudy(ctx, k)
+		if err == nil && s.d.CanCompile != nil && writes(settings) && !s.d.CanCompile() {
+			st.Warnings = append(st.Warnings, &recordv1.Warning{Code: "NOT_COMPILED", Text: "LaTeX is not installed here: papers stay .tex and are reviewed as text; nullius doctor names the packages"})
+		}
+		return st, err
 	})
 }
 
@@ -158,53 +166,6 @@ func (s *Service) newStudy(ctx context.Context, template, want string, first fun
 		}
 		return k, err
 	}
-}
-
-// preflight checks what can be checked before money is spent.
-func (s *Service) preflight(ctx context.Context, st *gatewayv1.StudySettings, tpl *gatewayv1.Template) error {
-	stages := append([]string{pipeline.Ideation}, pipeline.Stages...)
-	for field, list := range map[string][]string{"gates": st.GetGates(), "skip": st.GetSkip(), "until": {st.GetUntil()}} {
-		for _, stage := range list {
-			if stage != "" && !slices.Contains(stages, stage) {
-				return fault.New(fault.Invalid, "FIELD_INVALID", "settings.%s: %q is no stage; stages are %s", field, stage, strings.Join(stages, ", ")).
-					WithField("settings."+field, "no such stage")
-			}
-		}
-	}
-	if st.GetSize() != "" && !slices.Contains([]string{"smoke", "lite", "full"}, st.GetSize()) {
-		return fault.New(fault.Invalid, "FIELD_INVALID", "settings.size: %q is none of smoke, lite, full", st.GetSize()).WithField("settings.size", "unknown size")
-	}
-	for field, v := range map[string]int32{"ideas": st.GetIdeas(), "parallel": st.GetParallel(), "max_runs": st.GetMaxRuns(), "max_tries": st.GetMaxTries()} {
-		if v < 0 || v > 1000 {
-			return fault.New(fault.Invalid, "FIELD_INVALID", "settings.%s is %d; 0 to 1000 is allowed", field, v).WithField("settings."+field, "out of range")
-		}
-	}
-	if st.GetModel() == "" {
-		return fault.New(fault.Invalid, "FIELD_INVALID", "settings.model is empty: a study needs a model").WithField("settings.model", "is empty").
-			WithNext("nullius run " + tpl.GetName() + " --model openai/gpt-4o")
-	}
-	if r := st.GetReviewer(); r != "" && strings.ContainsAny(r, " \n\t") {
-		return fault.New(fault.Invalid, "FIELD_INVALID", "settings.reviewer: %q is no address", r).WithField("settings.reviewer", "expected dns:///HOST:PORT")
-	}
-	return s.checkModels(ctx, st)
-}
-
-func (s *Service) checkModels(ctx context.Context, st *gatewayv1.StudySettings) error {
-	if s.d.CheckModel == nil {
-		return nil
-	}
-	priced := st.GetBudgetPicoDollars() > 0 && !st.GetAllowUnpriced()
-	seen := map[string]bool{"": true}
-	for _, m := range append([]string{st.GetModel(), st.GetIdeasModel(), st.GetCoderModel(), st.GetPlanModel(), st.GetFiguresModel(), st.GetWriterModel()}, st.GetReviewModels()...) {
-		if seen[m] {
-			continue
-		}
-		seen[m] = true
-		if err := s.d.CheckModel(ctx, m, priced); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // GetStudy shows a study with its ideas.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -25,9 +26,10 @@ import (
 
 // templates keeps which snapshot each template's name stands for now.
 type templates struct {
-	kv    jetstream.KeyValue
-	blobs store.Blobs
-	parse func(sources map[string][]byte) map[string]template.Syntax
+	kv      jetstream.KeyValue
+	blobs   store.Blobs
+	parse   func(sources map[string][]byte) map[string]template.Syntax
+	missing func(modules []string) ([]string, error)
 }
 
 func newTemplates(ctx context.Context, d Deps) (*templates, error) {
@@ -35,7 +37,7 @@ func newTemplates(ctx context.Context, d Deps) (*templates, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &templates{kv: kv, blobs: d.Blobs, parse: d.CheckPython}, nil
+	return &templates{kv: kv, blobs: d.Blobs, parse: d.CheckPython, missing: d.MissingModules}, nil
 }
 
 func (t *templates) get(ctx context.Context, name string) (*gatewayv1.Template, error) {
@@ -72,7 +74,7 @@ func (t *templates) list(ctx context.Context) ([]*gatewayv1.Template, error) {
 
 // add checks a folder and keeps it under a name. Nothing is kept of one that breaks the contract.
 func (t *templates) add(ctx context.Context, name, dir string) (*gatewayv1.Template, []*recordv1.Warning, error) {
-	tpl, findings := template.Load(os.DirFS(dir), template.Options{Name: name, ParsePython: t.parse})
+	tpl, findings := template.Load(os.DirFS(dir), template.Options{Name: name, ParsePython: t.parse, MissingModules: t.missing})
 	if tpl == nil {
 		return nil, nil, template.Refusal(name, findings)
 	}
@@ -93,6 +95,25 @@ func (t *templates) add(ctx context.Context, name, dir string) (*gatewayv1.Templ
 		warnings = append(warnings, &recordv1.Warning{Code: f.Rule, Text: f.String()})
 	}
 	return out, warnings, nil
+}
+
+// preflight runs the check again for a study of a size, since what only warns of a template stops its study: modules and data that are not here. The syntax
+// was checked when the snapshot came in.
+func (t *templates) preflight(ctx context.Context, name string, tpl *gatewayv1.Template, size string) error {
+	tree, err := store.FS(ctx, t.blobs, store.Digest(tpl.GetSnapshot()))
+	if err != nil {
+		return err
+	}
+	loaded, findings := template.Load(tree, template.Options{Name: name, Size: or(size, tpl.GetFacts().GetSize()), MissingModules: t.missing})
+	if blocking := template.Blocking(findings); len(blocking) > 0 {
+		return template.Stop(name, blocking)
+	}
+	if _, ok := loaded.Sizes[size]; size != "" && len(loaded.Sizes) > 0 && !ok {
+		have := strings.Join(slices.Sorted(maps.Keys(loaded.Sizes)), ", ")
+		return fault.New(fault.Invalid, "FIELD_INVALID", "template %s has no size %s; it has %s", name, size, have).WithField("settings.size", "one of "+have).
+			WithNext("nullius run " + name + " --size " + tpl.GetFacts().GetSize())
+	}
+	return nil
 }
 
 // factsOf freezes what the pipeline needs of a template.

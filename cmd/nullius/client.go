@@ -253,7 +253,11 @@ func sendFile(p, rel string, send func(*gatewayv1.FileChunk) error) error {
 // notTemplate leaves out what is no part of a template.
 func notTemplate(rel string) bool { return rel == "recording" || template.Ignored(rel) }
 
+// uploadTemplate sends a folder that keeps the contract; the server checks it again, and its Python too.
 func (cl *client) uploadTemplate(ctx context.Context, dir, name string) (*gatewayv1.UploadTemplateResponse, error) {
+	if _, findings := template.Load(os.DirFS(dir), template.Options{Name: name}); len(template.Errors(findings)) > 0 {
+		return nil, template.Refusal(name, template.Errors(findings))
+	}
 	s, err := cl.UploadTemplate(ctx)
 	if err != nil {
 		return nil, err

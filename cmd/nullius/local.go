@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"strings"
 	"text/tabwriter"
@@ -108,25 +107,23 @@ func (c *cli) doctorCommand() *cobra.Command {
 
 func (c *cli) diagnose(ctx context.Context, args []string) []check {
 	var out []check
-	tool := func(name, level, remedy string) {
-		k := check{Name: name, State: "ok"}
-		if p, err := exec.LookPath(name); err != nil {
-			k.State, k.Text, k.Remedy = level, "not found", remedy
-		} else {
-			k.Text = p
+	tool := func(name, remedy string) {
+		k := check{Name: name, State: "ok", Text: sandbox.Program(name)}
+		if k.Text == "" {
+			k.State, k.Text, k.Remedy = "warning", "not found", remedy
 		}
 		out = append(out, k)
 	}
-	tool("pdflatex", "warning", "apt-get install texlive-latex-base texlive-latex-recommended texlive-fonts-recommended texlive-latex-extra texlive-science; without it papers stay .tex")
-	tool("bibtex", "warning", "comes with texlive-binaries")
-	tool("pdftotext", "warning", "apt-get install poppler-utils; needed to review PDFs")
+	tool("pdflatex", "apt-get install texlive-latex-base texlive-latex-recommended texlive-fonts-recommended texlive-latex-extra texlive-science; without it papers stay .tex")
+	tool("bibtex", "comes with texlive-binaries")
+	tool("pdftotext", "apt-get install poppler-utils; needed to review PDFs")
 	box := check{Name: "sandbox", State: "ok", Text: "strict: every attack of the probe was held"}
 	b, err := sandbox.New(ctx, sandbox.DefaultConfig(), newLogger("error"))
 	if err != nil {
 		box.State, box.Text, box.Remedy = "error", err.Error(), fault.NextOf(err)
 	} else {
 		if p, err := b.FindPython(ctx, "", []string{"numpy", "matplotlib"}); err != nil {
-			out = append(out, check{"python", "warning", err.Error(), "apt-get install python3-numpy python3-matplotlib libopenblas0-pthread"})
+			out = append(out, check{Name: "python", State: "warning", Text: err.Error(), Remedy: "apt-get install python3-numpy python3-matplotlib libopenblas0-pthread"})
 		} else {
 			out = append(out, check{Name: "python", State: "ok", Text: p.Path})
 		}
@@ -158,7 +155,11 @@ func (c *cli) dataCheck() check {
 	return k
 }
 
-func templateChecks(ctx context.Context, arg string) []check {
+// templateChecks reads a template on which a study is to start.
+func templateChecks(ctx context.Context, arg string) []check { return readTemplate(ctx, arg, true) }
+
+// readTemplate reads a template. What only keeps a study from starting here is an error where one is to start, else a warning.
+func readTemplate(ctx context.Context, arg string, starting bool) []check {
 	dir, name, remove, err := templateFolder(arg)
 	if err != nil {
 		return []check{{Name: "template", State: "error", Text: err.Error(), Remedy: fault.NextOf(err)}}
@@ -171,8 +172,8 @@ func templateChecks(ctx context.Context, arg string) []check {
 		if python, err := box.FindPython(ctx, "", nil); err == nil {
 			in := template.NewInterpreter(box, python)
 			o.ParsePython = func(sources map[string][]byte) map[string]template.Syntax { return in.Parse(ctx, sources) }
-			o.MissingModules = func(modules []string) ([]string, error) { return in.Missing(ctx, modules) }
 		}
+		o.MissingModules = template.MissingModules(ctx, box)
 	}
 	_, findings := template.Load(os.DirFS(dir), o)
 	if len(findings) == 0 {
@@ -180,11 +181,14 @@ func templateChecks(ctx context.Context, arg string) []check {
 	}
 	var out []check
 	for _, f := range findings {
-		state := "warning"
-		if f.Severity == template.Error {
-			state = "error"
+		k := check{Name: "template " + name, State: f.Severity.String(), Text: f.String()}
+		if f.BlocksStart && f.Severity != template.Error {
+			k.Text += " (a study does not start here without it)"
+			if starting {
+				k.State = "error"
+			}
 		}
-		out = append(out, check{Name: "template " + name, State: state, Text: f.String()})
+		out = append(out, k)
 	}
 	return out
 }
@@ -194,7 +198,7 @@ func (c *cli) templateCommand() *cobra.Command {
 	cmd.AddCommand(
 		&cobra.Command{Use: "check DIR|NAME", Short: "Check a template against the contract", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
 			bad := false
-			for _, k := range templateChecks(cmd.Context(), args[0]) {
+			for _, k := range readTemplate(cmd.Context(), args[0], false) {
 				fmt.Fprintf(c.out, "%s: %s\n", k.State, k.Text)
 				bad = bad || k.State == "error"
 			}

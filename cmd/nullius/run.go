@@ -33,6 +33,9 @@ type runFlags struct {
 	results   string
 }
 
+// maxBudget is the largest --budget in dollars; accounts are kept in 1e-12 dollars, in 64 bits.
+const maxBudget = 1e6
+
 func (c *cli) runCommand() *cobra.Command {
 	f := &runFlags{}
 	cmd := &cobra.Command{
@@ -73,6 +76,9 @@ func (c *cli) runCommand() *cobra.Command {
 }
 
 func (c *cli) run(ctx context.Context, template string, f *runFlags) error {
+	if !(f.budget >= 0 && f.budget <= maxBudget) { // NaN is neither
+		return usage("--budget %g: dollars from 0 to %g are allowed", f.budget, maxBudget)
+	}
 	f.settings.BudgetPicoDollars = int64(f.budget * 1e12)
 	var own []*recordv1.Idea
 	if f.ideasFile != "" {
@@ -159,6 +165,9 @@ func (c *cli) start(ctx context.Context, cl *client, dir, name string, f *runFla
 	st, err := cl.StartStudy(ctx, &gatewayv1.StartStudyRequest{Template: "templates/" + name, Settings: &f.settings, OwnIdeas: own, RequestId: uuid.NewString()})
 	if err != nil {
 		return "", err
+	}
+	for _, w := range st.GetStudy().GetWarnings() {
+		fmt.Fprintln(c.err, "warning:", w.GetText())
 	}
 	return strings.TrimPrefix(st.GetStudy().GetName(), "studies/"), nil
 }
@@ -376,7 +385,7 @@ func (c *cli) banner(s *suite) {
 func readIdeas(path string) ([]*recordv1.Idea, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return nil, fault.Wrap(err, fault.NotFound, "FILE_UNKNOWN", "%s cannot be read", path).WithNext("nullius run --ideas-file ideas.json")
 	}
 	var list []map[string]any
 	if err := json.Unmarshal(data, &list); err != nil {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"nullius.dev/kit/llm"
 	"nullius.dev/kit/llm/budget"
 	"nullius.dev/kit/llm/ledger"
+	"nullius.dev/kit/llm/recording"
 	"nullius.dev/kit/natsd"
 	"nullius.dev/kit/rpc"
 	"nullius.dev/kit/sandbox"
@@ -203,7 +205,8 @@ func (s *suite) attachGateway(ctx context.Context, cfg suiteConfig, n *rpc.Netwo
 	}
 	h := s.host.Component("gateway")
 	s.gateway, err = gateway.Attach(ctx, h, n.For(h), c, gateway.Shared{
-		Bus: conn, Blobs: blobs, Budgets: budget.New(budgets), Ledger: ledger.New(entries, blobs, ledger.Config{}), CheckModel: checkModel(door), CheckPython: s.checkPython(), Sandbox: s.runner(),
+		Bus: conn, Blobs: blobs, Budgets: budget.New(budgets), Ledger: ledger.New(entries, blobs, ledger.Config{}),
+		CheckModel: checkModelOrRecording(door, blobs), CheckPython: s.checkPython(), MissingModules: s.missingModules(), CanCompile: func() bool { return writer.CanCompile(s.runner()) }, Sandbox: s.runner(),
 	})
 	return err
 }
@@ -215,6 +218,25 @@ func (s *suite) checkPython() func(map[string][]byte) map[string]template.Syntax
 	}
 	in := template.NewInterpreter(s.box, s.python)
 	return func(sources map[string][]byte) map[string]template.Syntax { return in.Parse(s.host.Context(), sources) }
+}
+
+// missingModules asks this machine for Python's modules; nil without a sandbox, where nothing runs anyway.
+func (s *suite) missingModules() func([]string) ([]string, error) {
+	if s.box == nil {
+		return nil
+	}
+	return template.MissingModules(s.host.Context(), s.box)
+}
+
+// checkModelOrRecording says before a study starts whether what is to answer is there.
+func checkModelOrRecording(d *llm.Door, blobs store.Blobs) func(context.Context, string, bool) error {
+	model := checkModel(d)
+	return func(ctx context.Context, name string, priced bool) error {
+		if digest, ok := strings.CutPrefix(name, "recording/"); ok {
+			return checkRecording(ctx, blobs, digest)
+		}
+		return model(ctx, name, priced)
+	}
 }
 
 // checkModel says before a study starts whether a model can be called.
@@ -232,6 +254,15 @@ func checkModel(d *llm.Door) func(context.Context, string, bool) error {
 		}
 		return nil
 	}
+}
+
+// checkRecording says whether a recording was uploaded.
+func checkRecording(ctx context.Context, blobs store.Blobs, digest string) error {
+	_, err := recording.Open(ctx, blobs, store.Digest("sha256:"+digest))
+	if errors.Is(err, fault.NotFound) {
+		return fault.New(fault.NotFound, "RECORDING_MISSING", "there is no recording %s here", digest).WithNext("nullius run TEMPLATE --model recording/FOLDER")
+	}
+	return err
 }
 
 func newLogger(level string) *slog.Logger { return telemetry.NewLogger(os.Stderr, level) }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -85,7 +86,8 @@ func (c *checker) data() {
 			case d.URL != "":
 				fix = "downloading " + quote(d.URL) + " to " + d.Path
 			}
-			c.warn(Finding{Rule: "data.missing", BlocksStart: true, Path: d.Path, Found: "no such file", Expected: expected, Fix: fix})
+			needed := c.o.Size == "" || len(d.Sizes) == 0 || slices.Contains(d.Sizes, c.o.Size)
+			c.warn(Finding{Rule: "data.missing", BlocksStart: needed, Path: d.Path, Found: "no such file", Expected: expected, Fix: fix})
 			continue
 		}
 		d.Present = true

@@ -13,9 +13,10 @@ import (
 
 // Reasons of this package's faults.
 const (
-	ReasonInvalid = "TEMPLATE_INVALID" // the template has errors; violations list them
-	ReasonExists  = "TEMPLATE_EXISTS"  // Init would write over something
-	ReasonWrite   = "TEMPLATE_WRITE"   // the folder cannot be written
+	ReasonInvalid   = "TEMPLATE_INVALID" // the template has errors; violations list them
+	ReasonPreflight = "PREFLIGHT_FAILED" // the template is good, but not on this machine
+	ReasonExists    = "TEMPLATE_EXISTS"  // Init would write over something
+	ReasonWrite     = "TEMPLATE_WRITE"   // the folder cannot be written
 )
 
 //go:embed all:starter
@@ -65,18 +66,32 @@ func InitFrom(dir string, source fs.FS) error {
 	return nil
 }
 
-// Refusal turns the findings that refuse a template into one fault with a
-// violation each; nil when there is none. Pass Errors or Blocking.
+// Refusal turns the errors of a template into one fault with a violation each; nil when there is none.
 func Refusal(name string, findings []Finding) error {
 	if len(findings) == 0 {
 		return nil
 	}
-	message := fmt.Sprintf("template %s: %s", name, findings[0])
+	return refusal(fault.Invalid, ReasonInvalid, "", name, findings)
+}
+
+// Stop turns the findings that stop a study on this machine into one fault with a violation each; pass what Blocking gives.
+func Stop(name string, findings []Finding) error {
+	if len(Errors(findings)) > 0 {
+		return Refusal(name, findings)
+	}
+	return refusal(fault.Precondition, ReasonPreflight, "the study cannot start here, nothing was spent: ", name, findings)
+}
+
+// maxViolations bounds what travels: peers may refuse trailers over 8 KiB. The command that is named next lists all.
+const maxViolations = 20
+
+func refusal(kind fault.Kind, reason, what, name string, findings []Finding) error {
+	message := fmt.Sprintf("%stemplate %s: %s", what, name, findings[0])
 	if n := len(findings) - 1; n > 0 {
 		message += fmt.Sprintf(" (and %d more)", n)
 	}
-	e := fault.New(fault.Invalid, ReasonInvalid, "%s", message).WithNext("nullius template check " + name)
-	for _, f := range findings {
+	e := fault.New(kind, reason, "%s", message).WithNext("nullius template check " + name)
+	for _, f := range findings[:min(len(findings), maxViolations)] {
 		e = e.WithField(f.Place(), f.Rule+": "+f.Text())
 	}
 	return e

@@ -9,14 +9,15 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"nullius.dev/kit/fault"
 	"nullius.dev/kit/sandbox"
 )
 
-// Interpreter answers what only Python can answer: whether a source parses and
-// whether a module imports. Both happen in the sandbox, on a private copy,
-// without the template's folder.
+// Interpreter answers what only Python can answer: whether a source parses. That
+// happens in the sandbox, on a private copy, without the template's folder.
 type Interpreter struct {
 	runner sandbox.Runner
 	python *sandbox.Python // nil: the system's
@@ -46,16 +47,6 @@ for i in range(int(sys.argv[2])):
         line, message = 1, str(e) or type(e).__name__
     answers.append({"Line": line, "Message": message[:1000]})
 print(json.dumps(answers))`
-
-const findModules = `import importlib, json, sys
-missing = []
-for name in sys.argv[1:]:
-    try:
-        importlib.import_module(name)
-    except BaseException:
-        missing.append(name)
-sys.stdout.flush()
-print("\n" + json.dumps(missing))`
 
 // parseTogether is how many sources are parsed in one start of Python, so that its answers fit into what is kept of its output.
 const parseTogether = 50
@@ -111,21 +102,6 @@ func (i *Interpreter) parse(ctx context.Context, names []string, sources map[str
 	return answers, nil
 }
 
-// Missing tells which modules cannot be imported.
-func (i *Interpreter) Missing(ctx context.Context, modules []string) ([]string, error) {
-	for _, m := range modules {
-		if !modulePattern.MatchString(m) {
-			return nil, fmt.Errorf("%q is not the name of a module", m)
-		}
-	}
-	var missing []string
-	if err := i.ask(ctx, append([]string{"-c", findModules}, modules...), nil, &missing); err != nil {
-		return nil, err
-	}
-	// Only names that were asked for come back, whatever a module printed.
-	return slices.DeleteFunc(missing, func(m string) bool { return !slices.Contains(modules, m) }), nil
-}
-
 // ask runs Python and reads JSON from its last line.
 func (i *Interpreter) ask(ctx context.Context, args []string, binds []sandbox.Bind, answer any) error {
 	timeout := i.Timeout
@@ -169,4 +145,21 @@ func (t *tail) Write(p []byte) (int, error) {
 	}
 	t.kept = append(t.kept, p...)
 	return n, nil
+}
+
+// Finder searches the machine for an interpreter that imports modules, as kit/sandbox does.
+type Finder interface {
+	FindPython(ctx context.Context, configured string, modules []string) (*sandbox.Python, error)
+}
+
+// MissingModules answers Options.MissingModules by the same search that the executor makes before a run: a module counts as missing when no
+// interpreter has all of them.
+func MissingModules(ctx context.Context, f Finder) func([]string) ([]string, error) {
+	return func(modules []string) ([]string, error) {
+		_, err := f.FindPython(ctx, "", modules)
+		if e, ok := fault.As(err); ok && e.Reason == sandbox.ReasonNoPython && e.Meta["missing"] != "" {
+			return strings.Split(e.Meta["missing"], ","), nil
+		}
+		return nil, err
+	}
 }

@@ -1,6 +1,7 @@
 package template_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"nullius.dev/gateway/template"
+	"nullius.dev/kit/fault"
 	"nullius.dev/kit/sandbox"
 )
 
@@ -48,11 +50,42 @@ func TestInterpreter_answers_from_the_sandbox(t *testing.T) {
 	if len(got) != len(sources) {
 		t.Errorf("%d answers for %d sources", len(got), len(sources))
 	}
-	missing, err := python.Missing(t.Context(), []string{"json", "no_such_module_here", "os.path"})
-	if err != nil || !slices.Equal(missing, []string{"no_such_module_here"}) {
-		t.Errorf("missing modules: %v, %v", missing, err)
+	missing := template.MissingModules(t.Context(), s)
+	for _, modules := range [][]string{nil, {"json", "os.path"}} {
+		if got, err := missing(modules); err != nil || len(got) > 0 {
+			t.Errorf("modules %q are missing: %q, %v", modules, got, err)
+		}
 	}
-	if _, err := python.Missing(t.Context(), []string{"os; import sys"}); err == nil {
+	if got, err := missing([]string{"json", "no_such_module_here"}); err != nil || !slices.Equal(got, []string{"no_such_module_here"}) {
+		t.Errorf("missing modules: %q, %v", got, err)
+	}
+	if _, err := missing([]string{"os; import sys"}); err == nil {
 		t.Error("a module's name with code in it was asked")
+	}
+}
+
+// nowhere is a machine without Python.
+type nowhere struct{}
+
+func (nowhere) FindPython(context.Context, string, []string) (*sandbox.Python, error) {
+	return nil, fault.New(fault.Precondition, sandbox.ReasonNoPython, "no Python interpreter fits: there is no python3").WithNext("apt-get install python3")
+}
+
+func TestLoad_blocks_the_start_where_there_is_no_python(t *testing.T) {
+	got, findings := template.Load(tree(good()), template.Options{Name: "small", MissingModules: template.MissingModules(t.Context(), nowhere{})})
+	blocking := template.Blocking(findings)
+	if got == nil || len(blocking) != 1 || blocking[0].Rule != "python.interpreter" || blocking[0].Fix != "apt-get install python3" {
+		t.Errorf("loaded: %t; blocking findings: %v", got != nil, blocking)
+	}
+}
+
+func TestLoad_asks_for_the_data_of_the_size_only(t *testing.T) {
+	files := good()
+	files["template.yaml"] += "\ndata: [{path: data/a, sha256: " + strings.Repeat("0", 64) + ", sizes: [lite]}]\n"
+	for size, want := range map[string]int{"": 1, "lite": 1, "smoke": 0} {
+		got, findings := template.Load(tree(files), template.Options{Name: "small", Size: size})
+		if blocking := template.Blocking(findings); got == nil || len(blocking) != want {
+			t.Errorf("size %q: %v", size, findings)
+		}
 	}
 }

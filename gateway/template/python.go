@@ -6,6 +6,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"nullius.dev/kit/fault"
+	"nullius.dev/kit/sandbox"
 )
 
 // python checks the scripts without running them.
@@ -255,11 +258,15 @@ func (c *checker) modules(sources map[string]*pySource) {
 	} else {
 		c.t.Python.Modules = mapKeys(places)
 	}
-	if c.o.MissingModules == nil || len(c.t.Python.Modules) == 0 {
+	if c.o.MissingModules == nil {
 		return
 	}
 	missing, err := c.o.MissingModules(c.t.Python.Modules)
-	if err != nil {
+	switch {
+	case fault.ReasonOf(err) == sandbox.ReasonNoPython:
+		c.warn(Finding{Rule: "python.interpreter", BlocksStart: true, Path: "experiment.py", Found: quote(err.Error()), Expected: "one of Python 3", Fix: fault.NextOf(err)})
+		return
+	case err != nil:
 		c.warn(Finding{Rule: "python.unchecked", Path: "experiment.py", Found: "an interpreter that did not answer", Expected: "a check of its modules", Fix: "nullius doctor"})
 		return
 	}

@@ -120,8 +120,12 @@ type Options struct {
 	// its time to start, and gives what it found for each. It must not run them.
 	// Nil: syntax is not checked.
 	ParsePython func(sources map[string][]byte) map[string]Syntax
-	// MissingModules tells which modules cannot be imported on this machine. Nil:
-	// not checked.
+	// Size is that of a study that is to start: data that only other sizes need is
+	// then not asked for. Empty: all of it is.
+	Size string
+	// MissingModules tells which modules no interpreter of this machine imports; an
+	// error of reason PYTHON_UNSUITABLE says that there is no interpreter. Nil: not
+	// checked.
 	MissingModules func(modules []string) ([]string, error)
 }
 

@@ -9,6 +9,7 @@ import (
 	"nullius.dev/kit/rpc"
 	"nullius.dev/kit/sandbox"
 	"nullius.dev/kit/store"
+	"nullius.dev/services/writer/internal/compile"
 )
 
 // Shared is what a process builds once for the writer.
@@ -17,6 +18,9 @@ type Shared struct {
 	Blobs   store.Blobs
 	Sandbox sandbox.Runner // nil: no LaTeX
 }
+
+// CanCompile says whether papers become PDFs on this machine; without it they stay .tex, with finding L07.
+func CanCompile(box sandbox.Runner) bool { return compile.Compiler{Sandbox: box}.Available() }
 
 // Attach puts the writer on a host.
 func Attach(h *app.Host, net *rpc.Network, cfg Config, s Shared) error {

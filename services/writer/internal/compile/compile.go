@@ -70,21 +70,7 @@ const (
 
 // Available says whether this machine has what it takes.
 func (c Compiler) Available() bool {
-	if c.Sandbox == nil {
-		return false
-	}
-	for _, p := range []string{"pdflatex", "bibtex"} {
-		found := false
-		for _, dir := range []string{"/usr/bin", "/usr/local/bin", "/bin"} {
-			if _, err := os.Stat(filepath.Join(dir, p)); err == nil {
-				found = true
-			}
-		}
-		if !found {
-			return false
-		}
-	}
-	return true
+	return c.Sandbox != nil && sandbox.Program("pdflatex") != "" && sandbox.Program("bibtex") != ""
 }
 
 // Run compiles. What LaTeX does wrong is in the result; an error is a broken sandbox, a full disk or a cancelled context.
