@@ -10,6 +10,7 @@ import (
 	recordv1 "nullius.dev/proto/gen/nullius/record/v1"
 	reviewerv1 "nullius.dev/proto/gen/nullius/reviewer/v1"
 	"nullius.dev/services/reviewer/forms"
+	"nullius.dev/services/reviewer/internal/pdf"
 )
 
 // server adapts the service to gRPC.
@@ -35,7 +36,7 @@ func (v server) ListForms(context.Context, *reviewerv1.ListFormsRequest) (*revie
 	if v.s.d.Blobs != nil {
 		out.Accepts = append(out.Accepts, reviewerv1.Accepts_SNAPSHOT)
 	}
-	if v.s.d.Sandbox != nil {
+	if (pdf.Poppler{Sandbox: v.s.d.Sandbox}).Available() {
 		out.Accepts = append(out.Accepts, reviewerv1.Accepts_PDF)
 	}
 	out.Accepts = append(out.Accepts, reviewerv1.Accepts_TEXT)

@@ -137,15 +137,22 @@ func TestService_Review_merges_verifies_and_decides(t *testing.T) {
 }
 
 func TestService_Review_survives_foreign_models(t *testing.T) {
-	tests := map[string][]string{
-		"prose":               {"I like it.", "Really.", "Yes."},
-		"empty replies":       {"", "", ""},
-		"wrong types":         {`{"Overall":"good"}`, `[1]`, `{"Summary":3}`},
-		"refusals":            {"!refused no"},
-		"scores out of range": {review(42, located)},
+	const invalid, refused = reviewerv1.Review_LLM_OUTPUT_INVALID, reviewerv1.Review_LLM_REFUSED
+	tests := map[string]struct {
+		replies []string
+		outcome reviewerv1.Review_Outcome
+	}{
+		"prose":                      {[]string{"I like it.", "Really.", "Yes."}, invalid},
+		"empty replies":              {[]string{"", "", ""}, invalid},
+		"wrong types":                {[]string{`{"Overall":"good"}`, `[1]`, `{"Summary":3}`}, invalid},
+		"refusals":                   {[]string{"!refused no"}, refused},
+		"a refusal after a re-ask":   {[]string{"Well.", "!refused no"}, refused},
+		"a paper over their windows": {[]string{"!too_long"}, reviewerv1.Review_CONTEXT_TOO_LONG},
+		"scores out of range":        {[]string{review(42, located)}, invalid},
 	}
-	for name, replies := range tests {
+	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
+			replies := tt.replies
 			s := map[string][]string{}
 			for i := 1; i <= 5; i++ {
 				call := fmt.Sprintf("reviewer-%d/review", i)
@@ -158,7 +165,10 @@ func TestService_Review_survives_foreign_models(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r.GetOutcome() != reviewerv1.Review_LLM_OUTPUT_INVALID || len(r.GetScores()) != 0 || r.GetReason() == "" || len(r.GetRaw()) != 5 {
+			if n := r.GetUsage().GetCalls(); n != int32(5*len(replies)) && tt.outcome != reviewerv1.Review_CONTEXT_TOO_LONG {
+				t.Errorf("%d calls are on the account, %d were made", n, 5*len(replies))
+			}
+			if r.GetOutcome() != tt.outcome || len(r.GetScores()) != 0 || r.GetReason() == "" || len(r.GetRaw()) != 5 {
 				t.Errorf("review is %v", r)
 			}
 		})
@@ -231,6 +241,20 @@ func TestService_Review_refuses_what_is_no_paper(t *testing.T) {
 				t.Errorf("got %v, want %s", err, tt.reason)
 			}
 		})
+	}
+}
+
+// bare is a machine without poppler: a shell's answer to an unknown command.
+type bare struct{}
+
+func (bare) Run(context.Context, sandbox.Spec) (sandbox.Result, error) {
+	return sandbox.Result{End: sandbox.Exited, ExitCode: 127}, nil
+}
+
+func TestService_Review_names_the_program_that_is_missing(t *testing.T) {
+	_, err := ask(t.Context(), serve(t, llmtest.New(t, nil), nil, bare{}), &reviewerv1.ReviewPaperRequest{Paper: &reviewerv1.ReviewPaperRequest_Pdf{Pdf: []byte("%PDF-1.5\n")}})
+	if fault.ReasonOf(err) != "TOOL_MISSING" || !errors.Is(err, fault.Precondition) || !strings.Contains(fault.NextOf(err), "poppler-utils") {
+		t.Errorf("got %v, next %q", err, fault.NextOf(err))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -41,7 +42,9 @@ type work struct {
 	mu    sync.Mutex // guards what follows
 	usage *recordv1.Usage
 	done  int
-	out   *reviewerv1.Review
+	// how the replies of reviewers that failed ended
+	failures []llm.Finish
+	out      *reviewerv1.Review
 }
 
 func (s *Service) begin(in *reviewerv1.ReviewPaperRequest, f *forms.Form, p paper, told Progress) (*work, error) {
@@ -123,8 +126,7 @@ func (w *work) ask(ctx context.Context, call, model, task string, schema []byte,
 	if w.in.Seed != nil {
 		r.Seed = llm.Ptr(w.in.GetSeed() + seed)
 	}
-	raw, rep, err := llm.Object(ctx, w.s.d.Models, r, reasks)
-	w.account(rep)
+	raw, _, err := llm.Object(ctx, counted{w}, r, reasks)
 	if err != nil {
 		return nil, "", err
 	}
@@ -140,6 +142,17 @@ func (w *work) progress(call string, p llm.Progress) {
 	}
 }
 
+// counted is the door to models, with each call on the review's account.
+type counted struct{ w *work }
+
+func (c counted) Chat(ctx context.Context, r llm.Request) (llm.Reply, error) {
+	rep, err := c.w.s.d.Models.Chat(ctx, r)
+	if err == nil {
+		c.w.account(rep)
+	}
+	return rep, err
+}
+
 func (w *work) account(r llm.Reply) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -153,9 +166,7 @@ func (w *work) account(r llm.Reply) {
 	u.WouldHaveCostPicoDollars += r.WouldCost
 	u.Estimated = u.Estimated || r.Usage.Estimated
 	u.Unpriced = u.Unpriced || r.Unpriced
-	if r.Model != "" {
-		u.Calls++
-	}
+	u.Calls++
 }
 
 // opinion is one reviewer's usable answer.
@@ -185,8 +196,15 @@ func (w *work) run(ctx context.Context) (*reviewerv1.Review, error) {
 	return w.out, nil
 }
 
+// unusable ends a review without scores; what all failed reviewers share is its outcome.
 func (w *work) unusable(n int) {
 	w.out.Outcome = reviewerv1.Review_LLM_OUTPUT_INVALID
+	switch {
+	case allOf(w.failures, llm.Refused, llm.Filtered):
+		w.out.Outcome = reviewerv1.Review_LLM_REFUSED
+	case allOf(w.failures, llm.TooLong):
+		w.out.Outcome = reviewerv1.Review_CONTEXT_TOO_LONG
+	}
 	why := ""
 	for _, r := range w.out.GetRaw() {
 		if !r.GetUsable() {
@@ -196,6 +214,17 @@ func (w *work) unusable(n int) {
 	}
 	w.out.Reason = fmt.Sprintf("only %d of %d reviews were usable: %s", n, w.reviews, why)
 	w.checks() // they need no model
+}
+
+func allOf(ends []llm.Finish, wanted ...llm.Finish) bool {
+	return len(ends) > 0 && !slices.ContainsFunc(ends, func(f llm.Finish) bool { return !slices.Contains(wanted, f) })
+}
+
+// failed notes how the reply of a reviewer that failed ended.
+func (w *work) failed(f llm.Finish) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failures = append(w.failures, f)
 }
 
 // opinions asks all reviewers side by side.
@@ -222,10 +251,12 @@ func (w *work) opinions(ctx context.Context) ([]opinion, error) {
 			switch {
 			case errors.As(err, &bad):
 				raw.Reason, raw.Json = clip(bad.Error(), 500), clip(bad.Text, 20_000)
+				w.failed(bad.Finish)
 			case err != nil:
 				return err
 			case !w.scored(a):
 				raw.Reason, raw.Json = w.form.Overall+" is missing or out of range", text
+				w.failed(llm.Stop)
 			default:
 				raw.Usable, raw.Json = true, text
 				found[i] = &opinion{answer: a, json: text}

@@ -18,6 +18,9 @@ from importlib import resources
 from pathlib import Path
 
 import grpc
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
 from grpc_tools import protoc
 
 VERSION = "minimal-python/1"
@@ -54,11 +57,18 @@ def load_stubs(protos: Path, into: str):
 
 
 class BadPaper(Exception):
-    """The input is no paper; reason is one of the contract's."""
+    """The input is no paper; reason is one of the contract's, next what a person should type."""
 
-    def __init__(self, reason, message, code=grpc.StatusCode.INVALID_ARGUMENT):
+    def __init__(self, reason, message, code=grpc.StatusCode.INVALID_ARGUMENT, next=""):
         super().__init__(message)
-        self.reason, self.code = reason, code
+        self.reason, self.code, self.next = reason, code, next
+
+    def status(self):
+        """The gRPC status with the reason as ErrorInfo, which is where callers look for it."""
+        info = error_details_pb2.ErrorInfo(reason=self.reason, domain="nullius.dev", metadata={"next": self.next} if self.next else {})
+        detail = any_pb2.Any()
+        detail.Pack(info)
+        return rpc_status.to_status(status_pb2.Status(code=self.code.value[0], message=str(self), details=[detail]))
 
 
 def read_pdf(data: bytes) -> str:
@@ -72,7 +82,9 @@ def read_pdf(data: bytes) -> str:
         try:
             done = subprocess.run(["pdftotext", "-q", "-enc", "UTF-8", file.name, "-"], capture_output=True, timeout=60)
         except FileNotFoundError:
-            raise BadPaper("PDF_UNREADABLE", "pdftotext is missing: apt-get install poppler-utils") from None
+            raise BadPaper(
+                "TOOL_MISSING", "pdftotext is not installed", grpc.StatusCode.FAILED_PRECONDITION, "apt-get install poppler-utils"
+            ) from None
         except subprocess.TimeoutExpired:
             raise BadPaper("PDF_UNREADABLE", "the PDF takes too long to read") from None
     if done.returncode != 0:
@@ -125,7 +137,7 @@ def make_servicer(pb, pb_grpc, record):
             try:
                 review = self.review(request)
             except BadPaper as bad:
-                context.abort(bad.code, f"{bad.reason}: {bad}")
+                context.abort_with_status(bad.status())
             yield pb.ReviewPaperResponse(result=review)
 
         def review(self, request):

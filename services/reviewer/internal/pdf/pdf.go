@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode"
 
+	"nullius.dev/kit/fault"
 	"nullius.dev/kit/sandbox"
 )
 
@@ -25,6 +26,9 @@ const maxOutput = 16 << 20
 
 // Poppler reads with pdftotext.
 type Poppler struct{ Sandbox sandbox.Runner }
+
+// Available says whether PDFs can be read here.
+func (p Poppler) Available() bool { return p.Sandbox != nil && sandbox.Program("pdftotext") != "" }
 
 // Pages returns the text of each page in reading order.
 func (p Poppler) Pages(ctx context.Context, data []byte) ([]string, error) {
@@ -68,7 +72,7 @@ func (p Poppler) text(ctx context.Context, dir string) (string, error) {
 		return out.String(), nil
 	}
 	if res.ExitCode == 127 {
-		return "", fmt.Errorf("pdftotext is not installed: sudo apt-get install -y poppler-utils")
+		return "", fault.New(fault.Precondition, "TOOL_MISSING", "pdftotext is not installed, so PDFs cannot be read").WithNext("sudo apt-get install -y poppler-utils")
 	}
 	if res.ExitCode == 3 || bytes.Contains(data(dir), []byte("/Encrypt")) {
 		return "", &Unreadable{"PDF_ENCRYPTED", "the PDF is encrypted and asks for a password"}
