@@ -12,6 +12,7 @@ import (
 
 func main() {
 	sandbox.Main() // becomes the sandbox's inner helper when it is started as that
+	ownsProcess = true
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))

@@ -58,6 +58,9 @@ func startSuite(ctx context.Context, cfg suiteConfig) (_ *suite, err error) {
 		cfg.DataDir = process.DefaultDataDir()
 	}
 	s := &suite{host: app.NewHost(ctx, cfg.Log), dataDir: cfg.DataDir}
+	if err := s.ownTemp(); err != nil {
+		return nil, err
+	}
 	s.probing.Go(func() { s.openSandbox(ctx, cfg.Log.With("component", "sandbox")) })
 	defer s.probing.Wait()
 	defer func() {

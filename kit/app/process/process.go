@@ -142,6 +142,11 @@ func flags(name string, cfg any, args []string, out io.Writer) (done bool, err e
 }
 
 func assemble(ctx context.Context, h *app.Host, name string, c *Common, attach func(Process) error) error {
+	remove, err := OwnTemp(c.DataDir)
+	if err != nil {
+		return err
+	}
+	h.OnStop("temporary files", time.Second, func(context.Context) error { remove(); return nil })
 	conn, err := bus.Connect(ctx, c.NATS, bus.Options{Name: name, Log: h.Log()})
 	if err != nil {
 		return err
