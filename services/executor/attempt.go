@@ -3,7 +3,6 @@ package executor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path"
 	"sort"
 	"strings"
@@ -217,9 +216,6 @@ func (a *attempt) tick(ctx context.Context) {
 // run stages, runs and collects. A nil error comes with a result.
 func (a *attempt) run(ctx context.Context) (*executorv1.JobResult, error) {
 	log := a.n.s.log.With("job_id", a.id)
-	if err := a.n.state.write(note{Job: a.id, Attempt: a.r.GetAttempt(), Reply: a.msg.Reply(), Instance: a.n.instance}); err != nil {
-		return nil, fmt.Errorf("note the attempt: %w", err)
-	}
 	if err := a.setState(ctx, executorv1.State_STAGING); err != nil {
 		return nil, err
 	}

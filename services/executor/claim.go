@@ -84,7 +84,15 @@ func (n *node) handle(ctx context.Context, msg jetstream.Msg, held *slot, chosen
 		_ = msg.NakWithDelay(2 * time.Second)
 		return
 	}
+	// The note comes before the claim too: who is killed between them hands
+	// the message back at the next start, before AckWait.
+	if err := n.state.write(note{Job: id, Attempt: r.GetAttempt() + 1, Reply: msg.Reply(), Instance: n.instance}); err != nil {
+		log.ErrorContext(ctx, "note the attempt", "error", err)
+		_ = msg.NakWithDelay(2 * time.Second)
+		return
+	}
 	if err := n.claim(ctx, r); err != nil {
+		n.state.forget(id)
 		log.InfoContext(ctx, "claim", "error", err)
 		_ = msg.NakWithDelay(time.Duration(100+rand.IntN(400)) * time.Millisecond)
 		return

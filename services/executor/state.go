@@ -139,11 +139,12 @@ func (n *node) recover(ctx context.Context) error {
 		if err := n.release(ctx, note, died); err != nil {
 			return err
 		}
-		n.state.forget(note.Job)
 	}
-	entries, _ := os.ReadDir(n.state.path("work"))
-	for _, e := range entries {
-		removeAll(n.state.path("work", e.Name()))
+	for _, folder := range []string{"journal", "work"} { // a note may be there under the name it had before it was whole
+		entries, _ := os.ReadDir(n.state.path(folder))
+		for _, e := range entries {
+			removeAll(n.state.path(folder, e.Name()))
+		}
 	}
 	if err := syncFile(n.state.path("instance"), []byte(n.instance+"\n")); err != nil {
 		return fault.Wrap(err, fault.Precondition, "STATE_UNUSABLE", "the executor's folder cannot be written: %v", err)
