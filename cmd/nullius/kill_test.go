@@ -7,7 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,15 +25,15 @@ type outcome struct {
 	files  map[string]string
 }
 
-// begin starts a study on bandit_lite by the API and returns its name.
-func begin(t *testing.T, address string, f *model, change func(*gatewayv1.StudySettings)) string {
+// begin starts a study on a shipped template by the API and returns its name.
+func begin(t *testing.T, address, template string, f *model) string {
 	t.Helper()
 	cl, err := dial(address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer cl.conn.Close()
-	dir, name, remove, err := templateFolder("bandit_lite")
+	dir, name, remove, err := templateFolder(template)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,9 +42,6 @@ func begin(t *testing.T, address string, f *model, change func(*gatewayv1.StudyS
 		t.Fatal(err)
 	}
 	settings := &gatewayv1.StudySettings{Model: f.name, Ideas: 1, Engine: "local", Size: "smoke", Improvement: true}
-	if change != nil {
-		change(settings)
-	}
 	st, err := cl.StartStudy(t.Context(), &gatewayv1.StartStudyRequest{Template: "templates/" + name, Settings: settings, RequestId: "begin"})
 	if err != nil {
 		t.Fatal(err)
@@ -206,72 +207,271 @@ func difference(got, want string) string {
 
 // world is a model and the binaries, with what a study comes to when nobody disturbs it.
 type world struct {
-	f     *model
-	bin   string
-	want  outcome
-	paid  map[string]int // prompts of the undisturbed study
-	whole time.Duration  // that it took
+	template string
+	f        *model
+	bin      string
+	want     outcome
+	paid     map[string]int         // prompts of the undisturbed study
+	whole    time.Duration          // that it took
+	held     atomic.Pointer[string] // prompts that hold this text are not answered
 }
+
+// undisturbed runs a study whole.
+func undisturbed(t *testing.T, template string, answer func(all, last string) (kind, text string)) *world {
+	t.Helper()
+	w := &world{template: template, f: newModel(t), bin: build(t, ".", "nullius.dev/gateway/cmd/gateway", "nullius.dev/services/ideation/cmd/ideation", "nullius.dev/services/coder/cmd/coder",
+		"nullius.dev/services/executor/cmd/executor", "nullius.dev/services/writer/cmd/writer", "nullius.dev/services/reviewer/cmd/reviewer")}
+	w.f.Latency = 40 * time.Millisecond
+	w.f.Answer = func(all, last string) (string, string) {
+		for text := w.held.Load(); text != nil && strings.Contains(last, *text); text = w.held.Load() {
+			time.Sleep(10 * time.Millisecond)
+		}
+		return answer(all, last)
+	}
+	h := newHome(t)
+	address := freePort(t)
+	server := h.serve(t, w.bin, address)
+	start := time.Now()
+	name := begin(t, address, template, w.f)
+	finish(t, address, name, 3*time.Minute)
+	w.whole, w.want = time.Since(start), outcomeOf(t, address, name)
+	server.stop()
+	h.audit(t)
+	w.paid = w.f.Reset()
+	t.Logf("undisturbed: %s, %d calls", w.whole.Round(time.Millisecond), foreign.Total(w.paid))
+	return w
+}
+
+func soaking() bool { return os.Getenv("NULLIUS_SOAK") != "" }
 
 // TestStudy_endsAlike: whatever happens to processes, and in however many of them it runs, a study comes to the same.
 func TestStudy_endsAlike(t *testing.T) {
-	w := &world{f: newModel(t), bin: build(t, ".", "nullius.dev/gateway/cmd/gateway", "nullius.dev/services/ideation/cmd/ideation", "nullius.dev/services/coder/cmd/coder",
-		"nullius.dev/services/executor/cmd/executor", "nullius.dev/services/writer/cmd/writer", "nullius.dev/services/reviewer/cmd/reviewer")}
-	w.f.Latency = 40 * time.Millisecond
-	address := freePort(t)
-	server := serveAt(t, w.bin, t.TempDir(), address)
-	start := time.Now()
-	name := begin(t, address, w.f, nil)
-	finish(t, address, name, time.Minute)
-	w.whole, w.want = time.Since(start), outcomeOf(t, address, name)
-	server.kill()
-	w.paid = w.f.Reset()
-	t.Logf("undisturbed: %s, %d calls", w.whole.Round(time.Millisecond), foreign.Total(w.paid))
-	t.Run("killed at random moments", w.killed)
-	w.f.Reset()
-	t.Run("in six processes beside a broker", w.sixProcesses)
+	w := undisturbed(t, "bandit_lite", foreign.Play)
+	kills, times := 5, 1
+	if soaking() {
+		kills, times = 20, 4
+	}
+	for _, seed := range seeds(t, times) {
+		t.Run(fmt.Sprintf("killed at random moments, seed %d", seed), func(t *testing.T) { w.killed(t, kills, seed) })
+	}
+	t.Run("killed by itself in one step", w.crashing)
+	if soaking() {
+		t.Run("in six processes beside a broker", w.sixProcesses)
+	}
+	t.Run("in six processes that are killed", w.sixKilled)
+	t.Run("with a second executor when the first is lost", w.secondExecutor)
 }
 
-// killed kills the all-in-one again and again; what had been paid for is not paid for again, but for calls in flight at a kill.
-func (w *world) killed(t *testing.T) {
-	kills := 5
-	if os.Getenv("NULLIUS_SOAK") != "" {
-		kills = 20
+// seeds gives NULLIUS_SEED, which replays a run, or n seeds of the clock.
+func seeds(t *testing.T, n int) []uint64 {
+	t.Helper()
+	if text := os.Getenv("NULLIUS_SEED"); text != "" {
+		seed, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []uint64{seed}
 	}
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	out := make([]uint64, n)
+	for i := range out {
+		out[i] = uint64(time.Now().UnixNano())
+	}
+	return out
+}
+
+// life is a process between its start and its kill.
+type life struct {
+	begun, ended time.Time
+	serving      time.Duration
+	step         string // at its end
+}
+
+// promised is how soon after a restart a study moves again; a test on a busy machine waits longer.
+const (
+	promised = 5 * time.Second
+	patience = 4 * promised
+)
+
+// killed kills the all-in-one again and again; what had been paid for is not paid for again, but for calls in flight at a kill. Every other life is left
+// alone until the study has moved in it, the others end at any moment.
+func (w *world) killed(t *testing.T, kills int, seed uint64) {
+	t.Logf("replay with NULLIUS_SEED=%d", seed)
+	w.f.Reset()
 	random := rand.New(rand.NewPCG(seed, 1))
-	data, address := t.TempDir(), freePort(t)
-	server := serveAt(t, w.bin, data, address)
-	name := begin(t, address, w.f, nil)
-	allowed, hit := map[string]int{}, map[string]int{}
+	h, address := newHome(t), freePort(t)
+	allowed := map[string]int{}
+	var lives []life
+	begun := time.Now()
+	server := h.serve(t, w.bin, address)
+	name := begin(t, address, w.template, w.f)
+	last := events(t, address, name)
 	for k := range kills {
-		rest := time.Duration(random.Int64N(int64(w.whole) * 2 / int64(kills)))
+		l := life{begun: begun, serving: time.Since(begun)}
+		if k%2 == 1 {
+			eventually(t, patience, func() error {
+				if st, err := study(t, address, name); err != nil || events(t, address, name) > last || ended(st.GetState()) {
+					return err
+				}
+				return fmt.Errorf("nothing moves after restart %d", k)
+			})
+		}
 		select {
-		case <-time.After(rest):
+		case <-time.After(time.Duration(random.Int64N(int64(w.whole) * 2 / int64(kills)))):
 		case err := <-server.done:
 			t.Fatalf("the server ended by itself: %v\n%s", err, server.output())
 		}
-		before, _ := study(t, address, name) // only told
-		for _, i := range before.GetIdeas() {
-			hit[i.GetStep()]++
+		if st, err := study(t, address, name); err == nil {
+			l.step = place(st)
 		}
-		if n := len(before.GetIdeas()); n > 0 && hit[before.GetIdeas()[0].GetStep()] > 4 {
-			continue // five deaths in one step put an idea into quarantine, as they should
-		}
+		last = events(t, address, name)
+		l.ended = time.Now()
 		server.kill()
-		for id, n := range w.f.Flying(250 * time.Millisecond) {
+		for id, n := range w.f.Flying(250*time.Millisecond + time.Since(l.ended)) {
 			allowed[id] += n
 		}
-		again := time.Now()
-		server = serveAt(t, w.bin, data, address)
-		for _, i := range before.GetIdeas() {
-			t.Logf("kill %d after %s in %s; serving again after %s", k+1, rest.Round(time.Millisecond), i.GetStep(), time.Since(again).Round(time.Millisecond))
+		lives = append(lives, l)
+		begun = time.Now()
+		server = h.serve(t, w.bin, address)
+	}
+	lives = append(lives, life{begun: begun, serving: time.Since(begun), ended: time.Now().Add(time.Hour)})
+	finish(t, address, name, 3*time.Minute)
+	outcomeOf(t, address, name).same(t, w.want)
+	w.notTwice(t, allowed)
+	server.stop()
+	moves(t, lives, h.audit(t))
+}
+
+// place says where a study stands.
+func place(st *gatewayv1.Study) string {
+	if len(st.GetIdeas()) == 0 {
+		return st.GetStep()
+	}
+	return st.GetIdeas()[0].GetStep()
+}
+
+// events counts a study's and its ideas' journal events.
+func events(t *testing.T, address, name string) (n int64) {
+	st, err := study(t, address, name)
+	if err != nil {
+		return 0
+	}
+	n = st.GetEtag()
+	for _, i := range st.GetIdeas() {
+		n += i.GetEtag()
+	}
+	return n
+}
+
+// moves checks by the journals' times that each life which lasted long enough began or ended a step, and tells how soon.
+func moves(t *testing.T, lives []life, journals map[string][]*gatewayv1.JournalEvent) {
+	t.Helper()
+	var steps []time.Time
+	var end time.Time
+	for _, j := range journals {
+		for _, e := range j {
+			switch {
+			case e.GetStepStarted() != nil, e.GetStepEnded() != nil, e.GetReleased() != nil:
+				steps = append(steps, e.GetTime().AsTime())
+			case e.GetEnded() != nil && e.GetTime().AsTime().After(end):
+				end = e.GetTime().AsTime()
+			}
 		}
+	}
+	slices.SortFunc(steps, time.Time.Compare)
+	for i, l := range lives {
+		if l.begun.After(end) {
+			t.Logf("life %d began after the study's end", i)
+			continue
+		}
+		first := slices.IndexFunc(steps, func(at time.Time) bool { return at.After(l.begun) && at.Before(l.ended) })
+		lasted := min(l.ended.Sub(l.begun), end.Sub(l.begun)).Round(time.Millisecond)
+		if first < 0 {
+			if lasted > patience {
+				t.Errorf("nothing moved in life %d of %s", i, lasted)
+			}
+			t.Logf("life %d: serving after %s, killed after %s at %q before it moved", i, l.serving.Round(time.Millisecond), lasted, l.step)
+			continue
+		}
+		moved := steps[first].Sub(l.begun).Round(time.Millisecond)
+		t.Logf("life %d: serving after %s, moving after %s, killed after %s at %q", i, l.serving.Round(time.Millisecond), moved, lasted, l.step)
+		if i > 0 && moved > patience {
+			t.Errorf("life %d moved only after %s", i, moved)
+		}
+	}
+}
+
+// crashing lets the process die by its own fault in the same step until the idea waits for a person, who lets it go on. Kills from outside count little.
+func (w *world) crashing(t *testing.T) {
+	step, kind, prompt, kills := "novelty/assess", "novelty search", "Nothing has been searched yet", 1
+	if soaking() {
+		step, kind, prompt, kills = "writing/draft", "outline", "# Task: outline the paper", 12
+	}
+	w.f.Reset()
+	w.held.Store(&prompt)
+	defer w.held.Store(nil)
+	h, address := newHome(t), freePort(t)
+	server := h.serve(t, w.bin, address)
+	name := begin(t, address, w.template, w.f)
+	idea := name + "/ideas/idea-1"
+	for n := range kills + 5 {
+		eventually(t, time.Minute, func() error { return stepAt(t, address, idea, step, n+1) })
+		sig := syscall.SIGABRT // the runtime reports it as it reports a panic
+		if n < kills {
+			sig = syscall.SIGKILL
+		}
+		server.end(sig)
+		server = h.serve(t, w.bin, address)
+	}
+	cl, err := dial(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.conn.Close()
+	eventually(t, patience, func() error {
+		got, err := cl.GetIdea(t.Context(), &gatewayv1.GetIdeaRequest{Name: idea})
+		if s := got.GetIdea().GetSummary(); err == nil && s.GetWaitReason() != gatewayv1.WaitReason_QUARANTINE {
+			err = fmt.Errorf("the idea is %s at %s, %s", s.GetState(), s.GetStep(), s.GetWaitReason())
+		}
+		return err
+	})
+	if report, err := os.ReadFile(filepath.Join(h.data, "gateway.crash")); err != nil || !strings.Contains(string(report), "SIGABRT") {
+		t.Errorf("the crash's report: %v, %d bytes", err, len(report))
+	}
+	w.held.Store(nil)
+	if _, err := cl.ApproveIdea(t.Context(), &gatewayv1.ApproveIdeaRequest{Name: idea, Comment: "mended"}); err != nil {
+		t.Fatal(err)
 	}
 	finish(t, address, name, 2*time.Minute)
 	outcomeOf(t, address, name).same(t, w.want)
+	allowed := map[string]int{}
+	for id := range w.f.Counts() {
+		if strings.HasPrefix(w.f.Describe(id), kind+":") {
+			allowed[id] = kills + 5 // the call that was held was in flight at each death
+		}
+	}
 	w.notTwice(t, allowed)
+	server.stop()
+	h.audit(t)
+}
+
+// stepAt tells what is missing until a step of an idea whose name begins with a text runs for the n-th time at least.
+func stepAt(t *testing.T, address, idea, step string, n int) error {
+	cl, err := dial(address)
+	if err != nil {
+		return err
+	}
+	defer cl.conn.Close()
+	got, err := cl.GetIdea(t.Context(), &gatewayv1.GetIdeaRequest{Name: idea})
+	if err != nil {
+		return err
+	}
+	for _, s := range got.GetIdea().GetSteps() {
+		if strings.HasPrefix(s.GetStep(), step) && s.GetState() == "running" && int(s.GetAttempts()) >= n {
+			return nil
+		}
+	}
+	sum := got.GetIdea().GetSummary()
+	return fmt.Errorf("%s is %s at %s (%s), not at %s for the %d. time", idea, sum.GetState(), sum.GetStep(), sum.GetWaitReason(), step, n)
 }
 
 // notTwice checks that no prompt was paid for more often than in the undisturbed study, but as often as allowed.

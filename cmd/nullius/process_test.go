@@ -71,10 +71,30 @@ func spawn(t *testing.T, name string, env []string, path string, args ...string)
 }
 
 // kill ends the process as kill -9 does.
-func (c *child) kill() {
-	_ = c.cmd.Process.Kill() // it may have ended
+func (c *child) kill() { c.end(syscall.SIGKILL) }
+
+// end sends a signal and waits until the process has ended.
+func (c *child) end(sig syscall.Signal) {
+	_ = c.cmd.Process.Signal(sig) // it may have ended
 	err := <-c.done
 	c.done <- err
+}
+
+// stop ends the process in order.
+func (c *child) stop() {
+	c.t.Helper()
+	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		c.t.Errorf("stop %s: %v", c.name, err)
+	}
+	select {
+	case err := <-c.done:
+		c.done <- err
+		if err != nil {
+			c.t.Errorf("%s ended with %v after it was asked to stop\n%s", c.name, err, c.output())
+		}
+	case <-time.After(30 * time.Second):
+		c.t.Errorf("%s does not stop\n%s", c.name, c.output())
+	}
 }
 
 func (c *child) output() string {
@@ -123,14 +143,6 @@ func eventually(t *testing.T, limit time.Duration, cond func() error) {
 			t.Fatalf("after %s: %v", limit, err)
 		}
 	}
-}
-
-// serveAt starts the all-in-one on an address.
-func serveAt(t *testing.T, bin, data, address string) *child {
-	t.Helper()
-	c := spawn(t, "nullius", nil, filepath.Join(bin, "nullius"), "serve", "--data-dir", data, "--listen", address)
-	c.listens(address)
-	return c
 }
 
 func lines(s string) []string { return strings.Split(strings.TrimSpace(s), "\n") }
