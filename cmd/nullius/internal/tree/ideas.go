@@ -2,7 +2,10 @@ package tree
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/charmbracelet/x/ansi"
 
@@ -48,18 +51,56 @@ func (f framer) grouped() []Line {
 	return append(out, f.group(pending)...)
 }
 
-// short shows each idea on one line: those that wait for a person first, since they are what must not be missed.
+// short shows each idea on one line, and together those that wait for the same: first, since they are what must not be missed.
 func (f framer) short() []Line {
 	moving, pending := f.open()
-	var first, then []Line
+	var then []Line
+	waiting := map[gatewayv1.WaitReason_Value][]string{}
 	for _, id := range moving {
-		if m := f.ideas[id]; m.sum.GetState() == gatewayv1.IdeaState_WAITING {
-			first = append(first, f.one(id, m))
+		if s := f.ideas[id].sum; s.GetState() == gatewayv1.IdeaState_WAITING {
+			waiting[s.GetWaitReason()] = append(waiting[s.GetWaitReason()], id)
 		} else {
-			then = append(then, f.one(id, m))
+			then = append(then, f.one(id, f.ideas[id]))
 		}
 	}
+	var first []Line
+	for _, reason := range slices.Sorted(maps.Keys(waiting)) {
+		first = append(first, f.waiting(waiting[reason])...)
+	}
 	return append(append(first, f.group(pending)...), then...)
+}
+
+// waiting shows ideas that wait for the same, with what is to be typed.
+func (f framer) waiting(ids []string) []Line {
+	s, next := f.ideas[ids[0]].sum, f.ideas[ids[0]].sum.GetNext()
+	if len(ids) > 1 && next != "" {
+		next = "nullius status"
+		if r := s.GetWaitReason(); r == gatewayv1.WaitReason_APPROVAL || r == gatewayv1.WaitReason_BUDGET || r == gatewayv1.WaitReason_QUARANTINE {
+			next = "nullius list approvals"
+		}
+	}
+	head := Line{{mark(s.GetState()) + " ", warn}}
+	if len(ids) == 1 {
+		head = append(head, span{ids[0] + "  ", strong}, span{stateWord(s) + ", " + f.since(s.GetStepSince().AsTime()), warn})
+	} else {
+		head = append(head, span{fmt.Sprintf("%d ideas ", len(ids)), strong}, span{stateWord(s) + ", the first " + f.since(f.firstOf(ids)), warn}, span{": " + strings.Join(ids, ", "), dim})
+	}
+	out := []Line{head.cut(f.w)}
+	if next != "" {
+		out = append(out, fold(indent+"next: ", plain(next), live, f.w)...)
+	}
+	return out
+}
+
+// firstOf is the earliest time since when one of the ideas waits.
+func (f framer) firstOf(ids []string) time.Time {
+	first := f.now
+	for _, id := range ids {
+		if t := f.ideas[id].sum.GetStepSince(); t != nil && t.AsTime().Before(first) {
+			first = t.AsTime()
+		}
+	}
+	return first
 }
 
 // title is an idea's first line.
@@ -147,7 +188,7 @@ func (f framer) group(pending []string) []Line {
 	return []Line{Line{{mark(gatewayv1.IdeaState_PENDING) + " ", strong}, {text, normal}, {": " + strings.Join(pending, ", "), dim}}.cut(f.w)}
 }
 
-// one shows an idea on one line.
+// one shows an idea that does not wait on one line.
 func (f framer) one(id string, m *machine) Line {
 	s := m.sum
 	l := Line{{mark(s.GetState()), colour(s.GetState())}, {" " + id + "  ", strong}}
@@ -155,11 +196,6 @@ func (f framer) one(id string, m *machine) Line {
 	switch {
 	case over(s.GetState()):
 		l = append(l, span{s.GetState().String() + "  ", colour(s.GetState())})
-	case s.GetState() == gatewayv1.IdeaState_WAITING:
-		l = append(l, span{stateWord(s) + " " + t + "  ", warn})
-		if s.GetNext() != "" {
-			l = append(l, span{plain(s.GetNext()) + "  ", live})
-		}
 	case s.GetReason() != "":
 		l = append(l, span{plain(s.GetReason()) + " " + t + "  ", warn})
 	case s.GetStep() != "":
