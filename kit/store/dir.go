@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -38,6 +39,24 @@ func (s *Dir) path(d Digest) string {
 
 // Put implements Blobs.
 func (s *Dir) Put(ctx context.Context, r io.Reader) (d Digest, size int64, err error) {
+	r = readerOf(ctx, r)
+	var head bytes.Buffer
+	switch n, err := io.CopyN(&head, r, smallBlob); {
+	case errors.Is(err, io.EOF): // most blobs are small, and most of those that a snapshot names are known
+		d = DigestOf(head.Bytes())
+		if _, err := os.Stat(s.path(d)); err == nil {
+			return d, n, nil
+		}
+	case err != nil:
+		return "", 0, err
+	}
+	return s.write(io.MultiReader(&head, r))
+}
+
+// smallBlob is up to how many bytes are read into memory, to find out whether they are known, before a file is made.
+const smallBlob = 256 << 10
+
+func (s *Dir) write(r io.Reader) (d Digest, size int64, err error) {
 	tmp, err := os.CreateTemp(filepath.Join(s.root, "tmp"), "put-*")
 	if err != nil {
 		return "", 0, diskFault(err)
@@ -48,7 +67,7 @@ func (s *Dir) Put(ctx context.Context, r io.Reader) (d Digest, size int64, err e
 		}
 	}()
 	sum := sha256.New()
-	if size, err = io.Copy(io.MultiWriter(tmp, sum), readerOf(ctx, r)); err != nil {
+	if size, err = io.Copy(io.MultiWriter(tmp, sum), r); err != nil {
 		return "", 0, diskFault(err)
 	}
 	d = Digest(prefix + hex.EncodeToString(sum.Sum(nil)))
@@ -69,7 +88,11 @@ func (s *Dir) Put(ctx context.Context, r io.Reader) (d Digest, size int64, err e
 
 // shard makes the folder of a digest durably, once for each two digits.
 func (s *Dir) shard(d Digest) error {
-	err := os.Mkdir(filepath.Dir(s.path(d)), 0o700)
+	dir := filepath.Dir(s.path(d))
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	err := os.Mkdir(dir, 0o700)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
