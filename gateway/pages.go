@@ -136,7 +136,7 @@ func (p *pageSet) ideaFrame(r *http.Request, here, command string) (*gatewayv1.I
 	if err != nil {
 		return nil, k, frame{}, err
 	}
-	f := p.frame(or(i.GetRecord().GetTitle(), k.Idea), here, command+" "+k.String())
+	f := p.frame(shorten(or(i.GetRecord().GetTitle(), k.Idea), headTitle), here, command+" "+k.String())
 	f.Ref, f.StudyHref = k.String(), "/studies/"+k.Study
 	f.Base, f.Account, f.Own = "/studies/"+k.Study+"/ideas/"+k.Idea, accountOf(i.GetSummary().GetUsage(), i.GetAccount(), p.s.gpuHours(func(o journal.Key) bool { return o == k })), k.Idea
 	f.Crumbs = []crumb{{"Home", "/"}, {k.Study, "/studies/" + k.Study}, {k.Idea, ""}}

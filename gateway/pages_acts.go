@@ -22,6 +22,7 @@ type actView struct {
 	Stages           []string // offers a stage to begin from
 	Force            bool     // offers to kill at once
 	Edit             *editView
+	Submit           bool // asks for a new idea
 }
 
 // editView is an idea as a form edits it.
@@ -95,6 +96,8 @@ func actsOfStudy(k journal.Key, s *gatewayv1.Study) []actView {
 	bounded := s.GetSettings().GetBudgetPicoDollars() > 0 || s.GetSettings().GetBudgetTokens() > 0
 	raise := raiseAct(name("raise"), k.Study, url+"/ideas/_", s.GetSettings())
 	switch {
+	case s.GetState() == gatewayv1.IdeaState_SUCCEEDED && s.GetBaseline() != nil:
+		return []actView{submitAct(name("submit"), k, url)}
 	case s.GetState() == gatewayv1.IdeaState_FAILED || s.GetState() == gatewayv1.IdeaState_CANCELLED:
 		return []actView{{ID: name("retry"), Action: url + "/ideas/_:retry", Button: "Run again", Class: "main", Etag: s.GetEtag(), Commands: []string{"nullius retry " + k.Study}}}
 	case s.GetEnded() != nil:
@@ -108,8 +111,13 @@ func actsOfStudy(k journal.Key, s *gatewayv1.Study) []actView {
 		raise.Fold, raise.Button = "Add to the budget", "Add"
 		out = append(out, raise)
 	}
-	return append(out, actView{
+	return append(out, submitAct(name("submit"), k, url), actView{
 		ID: name("cancel"), Action: url + ":cancel", Button: "Cancel this study", Class: "no", Fold: "Cancel this study", Force: true, Commands: []string{"nullius cancel " + k.Study},
 		Note: "Its ideas are cancelled too. What they have made is kept.",
 	})
+}
+
+// submitAct asks for an idea of one's own.
+func submitAct(id string, k journal.Key, url string) actView {
+	return actView{ID: id, Action: url + "/ideas", Button: "Submit", Class: "main", Fold: "Submit an idea", Submit: true, Commands: []string{"nullius submit idea.json --study " + k.Study}}
 }

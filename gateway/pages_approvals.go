@@ -58,7 +58,7 @@ func (p *pageSet) waitView(r *http.Request, w waitingMachine) (waitView, error) 
 		v.Left = dollars(max(0, a.GetLimitPicoDollars()-a.GetSpentPicoDollars())) + " of " + dollars(a.GetLimitPicoDollars())
 	}
 	if k.IsStudy() {
-		v.Href, v.Name, v.Title = "/studies/"+k.Study, k.Study, or(study.GetFacts().GetTitle(), study.GetTemplate())
+		v.Href, v.Name, v.Title = "/studies/"+k.Study, k.Study, shorten(or(study.GetFacts().GetTitle(), study.GetTemplate()), listTitle)
 		v.State, v.Spent, v.Acts = stateOf(study.GetState(), study.GetWaitReason(), study.GetMessage()), spentOf(study.GetUsage(), study.GetAccount()), actsOfStudy(k, study)
 		return v, nil
 	}
@@ -67,7 +67,7 @@ func (p *pageSet) waitView(r *http.Request, w waitingMachine) (waitView, error) 
 		return waitView{}, err
 	}
 	s := i.GetSummary()
-	v.Href, v.Name, v.Title, v.Stage = "/studies/"+k.Study+"/ideas/"+k.Idea, k.String(), or(i.GetRecord().GetTitle(), k.Idea), s.GetStage()
+	v.Href, v.Name, v.Title, v.Stage = "/studies/"+k.Study+"/ideas/"+k.Idea, k.String(), shorten(or(i.GetRecord().GetTitle(), k.Idea), listTitle), s.GetStage()
 	v.State, v.Spent, v.Acts = stateOf(s.GetState(), s.GetWaitReason(), s.GetMessage()), spentOf(s.GetUsage(), nil), actsOfIdea(k, i, study.GetSettings())
 	v.Record, v.Novelty, v.Plan = i.GetRecord(), i.GetNovelty(), i.GetPlan()
 	if len(v.Plan) == 0 {

@@ -32,6 +32,12 @@ func stateOf(s gatewayv1.IdeaState_Value, w gatewayv1.WaitReason_Value, why stri
 	return stateView{class, text, why}
 }
 
+// Bounds of a title in runes: at the head of its page, and in a list. The whole stands in the idea's own tab.
+const (
+	headTitle = 300
+	listTitle = 160
+)
+
 // shortModel keeps a recording's digest from filling the table.
 func shortModel(m string) string {
 	if rec, ok := strings.CutPrefix(m, "recording/"); ok && len(rec) > 12 {

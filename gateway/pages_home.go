@@ -78,7 +78,7 @@ func (p *pageSet) home(w http.ResponseWriter, r *http.Request) {
 	for _, k := range today.failed {
 		if i, err := p.s.GetIdea(r.Context(), k); err == nil {
 			s := i.GetSummary()
-			d.Failed = append(d.Failed, failedRow{"/" + s.GetName(), k.String(), or(s.GetTitle(), k.Idea), s.GetNext(), withReason(stateOf(s.GetState(), 0, s.GetMessage()), s.GetReason()), ageOf(s.GetEnded())})
+			d.Failed = append(d.Failed, failedRow{"/" + s.GetName(), k.String(), shorten(or(s.GetTitle(), k.Idea), listTitle), s.GetNext(), withReason(stateOf(s.GetState(), 0, s.GetMessage()), s.GetReason()), ageOf(s.GetEnded())})
 		}
 	}
 	d.Account = accountOf(&today.usage, nil, today.gpu)
@@ -98,7 +98,7 @@ func withReason(v stateView, reason string) stateView {
 
 func studyRowOf(s *gatewayv1.Study) studyRow {
 	row := studyRow{
-		ID: s.GetName()[len("studies/"):], Title: or(s.GetFacts().GetTitle(), s.GetTemplate()), Model: shortModel(s.GetSettings().GetModel()), Spent: spentOf(s.GetUsage(), s.GetAccount()),
+		ID: s.GetName()[len("studies/"):], Title: shorten(or(s.GetFacts().GetTitle(), s.GetTemplate()), listTitle), Model: shortModel(s.GetSettings().GetModel()), Spent: spentOf(s.GetUsage(), s.GetAccount()),
 		Started: ageOf(s.GetCreated()), Ideas: len(s.GetIdeas()), State: stateOf(s.GetState(), s.GetWaitReason(), s.GetMessage()),
 	}
 	for _, i := range s.GetIdeas() {
@@ -153,7 +153,7 @@ func (p *pageSet) runningRow(ctx context.Context, k journal.Key) (runningRow, er
 			return runningRow{}, err
 		}
 		return runningRow{
-			Href: "/studies/" + k.Study, Name: k.Study, Title: or(s.GetFacts().GetTitle(), s.GetTemplate()), Stage: pipeline.StageOf(s.GetStep()), Step: s.GetStep(), Best: "none yet", Baseline: "",
+			Href: "/studies/" + k.Study, Name: k.Study, Title: shorten(or(s.GetFacts().GetTitle(), s.GetTemplate()), listTitle), Stage: pipeline.StageOf(s.GetStep()), Step: s.GetStep(), Best: "none yet", Baseline: "",
 			Spent: spentOf(s.GetUsage(), s.GetAccount()), State: stateOf(s.GetState(), s.GetWaitReason(), s.GetMessage()), Since: ageOf(s.GetStepSince()), Age: ageOf(s.GetCreated()),
 		}, nil
 	}
@@ -163,7 +163,7 @@ func (p *pageSet) runningRow(ctx context.Context, k journal.Key) (runningRow, er
 	}
 	s := i.GetSummary()
 	row := runningRow{
-		Href: "/" + s.GetName(), Name: k.String(), Title: or(s.GetTitle(), k.Idea), Step: s.GetStep(), Best: bestText(s), Spent: spentOf(s.GetUsage(), nil),
+		Href: "/" + s.GetName(), Name: k.String(), Title: shorten(or(s.GetTitle(), k.Idea), listTitle), Step: s.GetStep(), Best: bestText(s), Spent: spentOf(s.GetUsage(), nil),
 		State: stateOf(s.GetState(), s.GetWaitReason(), s.GetMessage()), Since: ageOf(s.GetStepSince()), Age: ageOf(s.GetCreated()),
 	}
 	row.Bar, row.Stage = stageBar(i.GetStages(), s.GetStage())

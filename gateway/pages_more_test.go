@@ -86,7 +86,25 @@ func TestAFailedIdeaOffersTheStagesItHasBegun(t *testing.T) {
 	w.w.mu.Lock()
 	w.w.hook = nil
 	w.w.mu.Unlock()
+	reached, release := make(chan struct{}, 1), make(chan struct{})
+	w.w.mu.Lock()
+	w.w.hook = func(ctx context.Context, step string) error {
+		if strings.HasSuffix(step, "experiments-2/run-1/implement") {
+			reached <- struct{}{}
+			select {
+			case <-release:
+			case <-ctx.Done():
+			}
+		}
+		return ctx.Err()
+	}
+	w.w.mu.Unlock()
 	w.post(site+"/v1/"+idea+":retry", `{"requestId":"r-9","from":"experiments"}`)
+	<-reached
+	for _, path := range []string{name, idea} { // both go on again, whenever they ended before
+		wants(t, page(t, site+"/"+path, http.StatusOK), "data-events", path+":cancel", "RUNNING")
+	}
+	close(release)
 	w.ideaUntil(idea, gatewayv1.IdeaState_SUCCEEDED)
 	wants(t, page(t, site+"/"+idea, http.StatusOK), "dropped by a retry", "experiments-2/run-1/execute-1")
 }
@@ -144,7 +162,7 @@ func TestANumberOfAPaperLeadsToItsMeasurementAndItsJob(t *testing.T) {
 	w.ideaUntil(idea, gatewayv1.IdeaState_SUCCEEDED)
 	site := w.site()
 	body := page(t, site+"/"+idea+"/paper", http.StatusOK)
-	wants(t, body, `class="num" href="/`+idea+`#m-1-d-loss"`, "0.50 ± 0.01", `href="/`+idea+`?step=experiments/run-1/execute-1#step"`, `href="/`+name+`#baseline"`, "run_1/d/accuracy: no such measurement",
+	wants(t, body, `class="num" href="/`+idea+`#m-1-d-loss"`, "0.50 ± 0.01", `href="/`+idea+`?step=experiments/run-1/execute-1#step"`, `href="/`+name+`#baseline"`, "run_1/d/accuracy: no such measurement", `/files/run_1.py">code`, "!run_0.py",
 		"&lt;SEEDS&gt;", "UNEXPLAINED", "a factor of 116 &lt;b&gt;", "Mended findings")
 	if strings.Index(body, "not separated") > strings.Index(body, "too wide") {
 		t.Error("advice comes before a defect")
@@ -157,6 +175,7 @@ func TestAStudysIdeasAreFilteredAndSortedByTheAddress(t *testing.T) {
 	name := w.study(&gatewayv1.StudySettings{Until: "experiments"}, &recordv1.Idea{Name: "a", Title: "A known thing", Experiment: "x"}, &recordv1.Idea{Name: "b", Title: "Something new", Experiment: "y"})
 	w.until(name, gatewayv1.IdeaState_SUCCEEDED)
 	site := w.site() + "/" + name
+	wants(t, page(t, site, http.StatusOK), `action="/v1/`+name+`/ideas"`, "nullius submit idea.json")
 	for query, want := range map[string][]string{
 		"?state=REJECTED":     {"A known thing", "!Something new</a>", "1 of 2 shown"},
 		"?find=NEW":           {"!A known thing</a>", "Something new", `value="NEW"`},
@@ -175,7 +194,9 @@ func TestLongAndRightToLeftTitlesStayWithinTheirPlace(t *testing.T) {
 	w.until(name, gatewayv1.IdeaState_SUCCEEDED)
 	site := w.site()
 	wants(t, page(t, site+"/"+name, http.StatusOK), `dir="auto">שלום`)
-	wants(t, page(t, site+"/"+name+"/ideas/idea-1", http.StatusOK), `<h1 dir="auto">שלום`)
+	long := strings.Repeat("w", 1<<10)
+	wants(t, page(t, site+"/"+name, http.StatusOK), "!"+long)
+	wants(t, page(t, site+"/"+name+"/ideas/idea-1", http.StatusOK), `<h1 dir="auto">שלום`, `<dd dir="auto">`+title+"</dd>", "!"+long+"</h1>")
 }
 
 // TestAPageFollowsFromWhereItWasRead: the stream that a page names brings every event after the page was made, of all studies.

@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"nullius.dev/gateway/internal/journal"
 	"nullius.dev/kit/store"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
 	recordv1 "nullius.dev/proto/gen/nullius/record/v1"
@@ -72,15 +73,15 @@ type refView struct{ Text, Href string }
 type findingView struct{ ID, Severity, Class, Place, Text, MendedBy string }
 
 type paperPart struct {
-	ID, Name, PDF, Source, Record string
-	Outcome                       stateView
-	View                          *gatewayv1.PaperView
-	Open, Mended                  []findingView
-	Numbers                       []numberView
-	Traced, Settings              int
-	Check                         verification
-	Sheets                        []sheet
-	Replaced                      bool // by an improved one
+	ID, Name, PDF, Record string
+	Outcome               stateView
+	View                  *gatewayv1.PaperView
+	Open, Mended          []findingView
+	Numbers               []numberView
+	Traced, Settings      int
+	Check                 verification
+	Sheets                []sheet
+	Replaced              bool // by an improved one
 }
 
 type reviewPart struct {
@@ -100,7 +101,7 @@ type commentView struct {
 type quoteView struct{ Text, Place, Href string }
 
 func (p *pageSet) paper(w http.ResponseWriter, r *http.Request) {
-	i, _, f, err := p.ideaFrame(r, "paper", "nullius open")
+	i, k, f, err := p.ideaFrame(r, "paper", "nullius open")
 	if err != nil {
 		p.fail(w, err)
 		return
@@ -112,12 +113,13 @@ func (p *pageSet) paper(w http.ResponseWriter, r *http.Request) {
 		Papers  []paperPart
 		Reviews []reviewPart
 	}{frame: f, State: withReason(stateOf(s.GetState(), s.GetWaitReason(), s.GetMessage()), s.GetReason())}
+	paths := p.filePaths(r.Context(), k)
 	for _, x := range []struct {
 		id, name, suffix string
 		view             *gatewayv1.PaperView
 	}{{"improved", "Improved paper", "_improved", i.GetImprovedPaper()}, {"first", "Paper", "", i.GetPaper()}} {
 		if x.view != nil {
-			d.Papers = append(d.Papers, p.paperPart(r.Context(), f.Base, x.id, x.name, x.suffix, i, x.view))
+			d.Papers = append(d.Papers, p.paperPart(r.Context(), f.Base, x.id, x.name, x.suffix, i, x.view, paths))
 		}
 	}
 	for _, x := range []struct {
@@ -138,7 +140,19 @@ func (p *pageSet) paper(w http.ResponseWriter, r *http.Request) {
 	p.render(w, "paper", http.StatusOK, d)
 }
 
-func (p *pageSet) paperPart(ctx context.Context, base, id, name, suffix string, i *gatewayv1.Idea, view *gatewayv1.PaperView) paperPart {
+// filePaths lists an idea's result files; none when they cannot be read now.
+func (p *pageSet) filePaths(ctx context.Context, k journal.Key) (out []string) {
+	files, err := p.s.Files(ctx, k)
+	if err != nil {
+		p.s.log.WarnContext(ctx, "list result files", "error", err)
+	}
+	for _, f := range files {
+		out = append(out, f.Path)
+	}
+	return out
+}
+
+func (p *pageSet) paperPart(ctx context.Context, base, id, name, suffix string, i *gatewayv1.Idea, view *gatewayv1.PaperView, paths []string) paperPart {
 	part := paperPart{ID: id, Name: name, View: view, Sheets: p.sheets(base, id, view), Outcome: stateView{"ok", view.GetOutcome(), ""}}
 	if view.GetOutcome() != "COMPILED" {
 		part.Outcome.Class = "failed"
@@ -152,9 +166,9 @@ func (p *pageSet) paperPart(ctx context.Context, base, id, name, suffix string, 
 		part.Check = verification{}
 		return part
 	}
-	part.Source, part.Record = files+"latex/template.tex", files+"verification"+suffix+".json"
+	part.Record = files + "verification" + suffix + ".json"
 	part.findings()
-	runs := runRows(base, i, nil)
+	runs := runRows(base, i, paths)
 	for n, num := range part.Check.Numbers {
 		v := numberOf(base, num, i.GetRuns(), runs)
 		v.ID = fmt.Sprintf("n-%s-%d", id, n+1)

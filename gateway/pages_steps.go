@@ -215,6 +215,8 @@ func tickOf(d time.Duration) string {
 		return "0"
 	case d < time.Second:
 		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d > time.Minute && d < time.Hour && d%time.Minute != 0:
+		return fmt.Sprintf("%d:%02d min", int(d.Minutes()), int(d.Seconds())%60)
 	}
 	return ageText(d)
 }

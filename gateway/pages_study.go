@@ -60,7 +60,7 @@ func (p *pageSet) study(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d := studyPage{
-		frame: p.frame(or(s.GetFacts().GetTitle(), s.GetTemplate()), "study", "nullius watch "+k.Study), ID: k.Study, Started: ageOf(s.GetCreated()), Next: s.GetNext(),
+		frame: p.frame(shorten(or(s.GetFacts().GetTitle(), s.GetTemplate()), headTitle), "study", "nullius watch "+k.Study), ID: k.Study, Started: ageOf(s.GetCreated()), Next: s.GetNext(),
 		State: withReason(stateOf(s.GetState(), s.GetWaitReason(), s.GetMessage()), s.GetReason()), Dropped: s.GetIdeasFailed(), Metric: metricText(s.GetFacts().GetPrimary()),
 		Template: strings.TrimPrefix(s.GetTemplate(), "templates/"), Acts: actsOfStudy(k, s), Charts: p.studyChart(r.Context(), k, s), All: len(s.GetIdeas()), Settings: settingsOf(s.GetSettings()),
 	}
@@ -112,7 +112,7 @@ func baselineNote(run *recordv1.Run, step *gatewayv1.StepView) string {
 func (p *pageSet) ideaRow(ctx context.Context, k journal.Key, i *gatewayv1.IdeaSummary) ideaRow {
 	_, id := splitIdea(i.GetName())
 	x := ideaRow{
-		Href: "/" + i.GetName(), ID: id, Title: or(i.GetTitle(), id), Stage: or(i.GetStage(), "not begun"), Runs: fmt.Sprint(i.GetRunsDone()), Best: bestText(i), Score: "not yet",
+		Href: "/" + i.GetName(), ID: id, Title: shorten(or(i.GetTitle(), id), listTitle), Stage: or(i.GetStage(), "not begun"), Runs: fmt.Sprint(i.GetRunsDone()), Best: bestText(i), Score: "not yet",
 		Cost: spentOf(i.GetUsage(), nil), State: withReason(stateOf(i.GetState(), i.GetWaitReason(), i.GetMessage()), i.GetReason()), Age: ageOf(i.GetCreated()),
 	}
 	if i.GetRunsFailed() > 0 {

@@ -24,7 +24,7 @@ func (s *Service) summary(m *journal.Machine) *gatewayv1.IdeaSummary {
 	st := m.Idea
 	c := &st.Core
 	out := &gatewayv1.IdeaSummary{
-		Name: ideaName(m.Key.Study, m.Key.Idea), Title: st.Record.GetTitle(), State: c.State(), Usage: c.Usage(), Created: stamp(c.Created), Ended: stamp(c.EndedAt), Etag: c.N,
+		Name: ideaName(m.Key.Study, m.Key.Idea), Title: st.Record.GetTitle(), State: c.State(), Usage: c.Usage(), Created: stamp(c.Created), Ended: endOf(c), Etag: c.N,
 	}
 	if m.Damaged != nil {
 		out.State, out.WaitReason, out.Reason = gatewayv1.IdeaState_WAITING, gatewayv1.WaitReason_QUARANTINE, "QUARANTINE"
@@ -106,7 +106,7 @@ func (s *Service) study(m *journal.Machine) *gatewayv1.Study {
 	c := &st.Core
 	out := &gatewayv1.Study{
 		Name: studyName(m.Key.Study), Template: "templates/" + c.Template.GetName(), Settings: c.Settings, State: c.State(), Created: stamp(c.Created),
-		Ended: stamp(c.EndedAt), Etag: c.N, Usage: c.Usage(), TraceId: pipeline.TraceID(c.Trace), Facts: c.Template.GetFacts(),
+		Ended: endOf(c), Etag: c.N, Usage: c.Usage(), TraceId: pipeline.TraceID(c.Trace), Facts: c.Template.GetFacts(),
 	}
 	if m.Damaged != nil {
 		out.State, out.WaitReason, out.Reason = gatewayv1.IdeaState_WAITING, gatewayv1.WaitReason_QUARANTINE, "QUARANTINE"
@@ -286,6 +286,14 @@ func (s *Service) account(ctx context.Context, k journal.Key) (*gatewayv1.Accoun
 		LimitPicoDollars: a.Limit.Pico, SpentPicoDollars: a.Spent.Pico, PossiblyPicoDollars: a.Possibly.Pico, LimitTokens: a.Limit.Tokens,
 		SpentTokens: a.Spent.Tokens, ReservedPicoDollars: a.Reserved().Pico,
 	}, nil
+}
+
+// endOf is when a machine ended; nil: it has not, or goes on again.
+func endOf(c *pipeline.Core) *timestamppb.Timestamp {
+	if c.Ended == nil {
+		return nil
+	}
+	return stamp(c.EndedAt)
 }
 
 func stamp(t time.Time) *timestamppb.Timestamp {

@@ -34,6 +34,7 @@ const edited = (form) => {
 // askOf reads the request from a form; a string says what is missing.
 const askOf = (form, by) => {
   const f = form.elements;
+  if (!f.comment) return { requestId: requestID(), idea: { title: f.title.value.trim(), hypothesis: f.hypothesis.value.trim(), experiment: f.experiment.value.trim() } };
   const ask = { requestId: requestID(), comment: f.comment.value.trim() };
   if (by?.hasAttribute("data-needs-reason") && !ask.comment) { f.comment.focus(); return "Say why: a rejection is final, and kept with its reason."; }
   if (f.etag) ask.etag = f.etag.value;

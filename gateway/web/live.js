@@ -36,10 +36,7 @@ export const morph = (old, fresh) => {
   for (const want of [...fresh.childNodes]) {
     const key = keyOf(want);
     let have = key ? left.get(key) : at;
-    while (!key && have && keyOf(have) && !(have.nodeType === 1 && fresh.querySelector(":scope > #" + CSS.escape(keyOf(have))))) {
-      if (alike(have, want)) break;
-      have = have.nextSibling; // keyed ones have their own turn
-    }
+    while (!key && have && keyOf(have)) have = have.nextSibling; // keyed ones have their own turn
     if (have && alike(have, want)) {
       left.delete(key);
       if (have !== at) old.insertBefore(have, at); else at = at.nextSibling;
@@ -128,7 +125,8 @@ const logSoon = () => { logTimer ||= setTimeout(() => { logTimer = 0; renewLog()
 
 let stream = document.body.dataset.events || ""; // empty: the page's object has ended
 let source = null;
-let lastEvent = 0;
+let lastEvent = 0; // of any message, heartbeats too
+let lastTold = 0;
 let lastSaid = 0;
 let say = () => {};
 
@@ -137,17 +135,17 @@ const mark = (text, state) => {
   if (live && (live.textContent !== text || live.className !== "st " + state)) { live.textContent = text; live.className = "st " + state; }
 };
 
-// Renewals come at most once a second, and wait while the page is hidden.
+// Renewals come at most once a second, for mere progress every two, and wait while the page is hidden.
 let timer = 0;
 let again = false;
-const renewSoon = () => {
+const renewSoon = (pause = 150) => {
   if (document.hidden || timer) { again = true; return; }
   again = false;
   timer = setTimeout(async () => {
     await renewFrom(location.href);
     if (!stream) end();
     timer = setTimeout(() => { timer = 0; if (again) renewSoon(); }, 700);
-  }, 150);
+  }, pause);
 };
 
 const end = () => {
@@ -193,14 +191,20 @@ const connect = () => {
     const told = JSON.parse(m.data);
     if (told.log) { logSoon(); return; }
     if (told.event) tell(told.event);
-    if (told.event || told.progress) renewSoon();
+    if (told.event || told.progress) lastTold = Date.now();
+    if (told.event) renewSoon(); else if (told.progress) renewSoon(2000);
   };
 };
 
 export const start = (speak) => {
   say = speak;
   reveal();
-  setInterval(tick, 1000);
+  setInterval(() => {
+    tick();
+    if (source?.readyState !== EventSource.OPEN) return;
+    if (Date.now() - lastEvent > 45_000) mark("nothing heard since " + new Date(lastEvent).toLocaleTimeString(), "pending"); // a heartbeat comes every 15 s
+    else if (lastTold) mark("live, last event " + ageText((Date.now() - lastTold) / 1000) + " ago", "running");
+  }, 1000);
   const pre = $("pre[data-log]");
   if (pre) pre.scrollTop = pre.scrollHeight;
   document.addEventListener("visibilitychange", () => { if (!document.hidden && again) renewSoon(); });
@@ -208,8 +212,5 @@ export const start = (speak) => {
   addEventListener("pageshow", (e) => { if (e.persisted && stream) { connect(); renewSoon(); } });
   const poll = Number(document.body.dataset.poll);
   if (poll) setInterval(renewSoon, poll * 1000);
-  setInterval(() => { // the time of what is shown: a heartbeat comes every 15 s
-    if (source?.readyState === EventSource.OPEN && lastEvent && Date.now() - lastEvent > 45_000) mark("nothing heard since " + new Date(lastEvent).toLocaleTimeString(), "pending");
-  }, 5000);
   connect();
 };
