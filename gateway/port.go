@@ -60,7 +60,8 @@ func (s *Service) Address() string { return s.address }
 func (s *Service) checkAddress() error {
 	host, _, err := net.SplitHostPort(s.cfg.Listen)
 	if err != nil {
-		return fault.New(fault.Invalid, "FIELD_INVALID", "listen address %q is not HOST:PORT", s.cfg.Listen)
+		return fault.New(fault.Invalid, "FIELD_INVALID", "listen address %q is not HOST:PORT", s.cfg.Listen).
+			WithField("listen", "expected HOST:PORT").WithNext("nullius serve --listen 127.0.0.1:7700")
 	}
 	ip := net.ParseIP(host)
 	if host == "localhost" || (ip != nil && ip.IsLoopback()) {

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"nullius.dev/gateway/template"
+	"nullius.dev/kit/natsd"
 	"nullius.dev/kit/telemetry"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
 )
@@ -252,5 +254,40 @@ func TestTemplateBaseline_comparesWithWhatIsExpected(t *testing.T) {
 		if got != code || !strings.Contains(out, "test_error") || (code == exitError) != strings.Contains(errOut, "baseline.tolerance") {
 			t.Errorf("%s: exit code %d, want %d\n%s%s", want, got, code, out, errOut)
 		}
+	}
+}
+
+// TestServe_refusesWhatCannotBe: a second server on a folder or port, and folders and addresses that are none, each end with the next command.
+func TestServe_refusesWhatCannotBe(t *testing.T) {
+	used := t.TempDir()
+	lock, err := natsd.Lock(used)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	file := filepath.Join(t.TempDir(), "file")
+	put(filepath.Base(file), "")(t, filepath.Dir(file))
+	for name, tt := range map[string]struct {
+		dir, listen, want string
+		code              int
+	}{
+		"a folder in use":    {used, "127.0.0.1:0", "DATA_DIR_LOCKED", exitError},
+		"a port in use":      {t.TempDir(), l.Addr().String(), "ADDRESS_IN_USE", exitError},
+		"a file as folder":   {file, "127.0.0.1:0", "STORAGE_UNUSABLE: the data folder " + file + " cannot be made: not a directory", exitError},
+		"no address":         {t.TempDir(), "nonsense", "FIELD_INVALID", exitError},
+		"open to the world":  {t.TempDir(), "0.0.0.0:0", "PREFLIGHT_FAILED", exitPreflight},
+		"nobody's interface": {t.TempDir(), "192.0.2.1:0", "PREFLIGHT_FAILED", exitPreflight},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, _, errOut := nullius(t, "serve", "--data-dir", tt.dir, "--listen", tt.listen)
+			if code != tt.code || !strings.Contains(errOut, tt.want) || !strings.Contains(errOut, "next: ") {
+				t.Errorf("exit code %d, want %d and %q\n%s", code, tt.code, tt.want, errOut)
+			}
+		})
 	}
 }

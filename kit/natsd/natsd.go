@@ -110,14 +110,23 @@ func hostPort(addr string) (string, int, error) {
 	return host, port, l.Close()
 }
 
+// unusable says why a data folder is none; the cause is the person's to mend, so it is in the message.
+func unusable(what, dir string, err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err
+	}
+	return fault.New(fault.Precondition, "STORAGE_UNUSABLE", "the data folder %s cannot be %s: %v", dir, what, err).WithNext("nullius serve --data-dir DIR, with a folder of yours")
+}
+
 // Lock takes the lock on a data folder, making the folder when it is missing; closing the file frees it.
 func Lock(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fault.Wrap(err, fault.Precondition, "STORAGE_UNUSABLE", "the data folder %s cannot be made", dir)
+		return nil, unusable("made", dir, err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Precondition, "STORAGE_UNUSABLE", "the data folder %s cannot be written", dir)
+		return nil, unusable("written", dir, err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		pid, _ := os.ReadFile(f.Name())
