@@ -242,7 +242,8 @@ func (c *call) record(ctx context.Context, claim *ledger.Claim, a answer) error 
 	if a.hasUsage {
 		c.d.count(c.m.Name, c.bytes, a.usage.Input+a.usage.CacheRead+a.usage.CacheWrite)
 	}
-	c.settle(ctx, claim, budget.Amount{Pico: cost, Tokens: a.usage.Total()})
+	c.d.book.SettleLater(ctx, c.r.Origin.Accounts(), openID(claim.Key()), budget.Amount{Pico: cost, Tokens: a.usage.Total()}, c.possibly,
+		func(err error) { c.unsettled(ctx, err) })
 	return nil
 }
 
@@ -279,8 +280,12 @@ func (c *call) settle(ctx context.Context, claim *ledger.Claim, spent budget.Amo
 	defer cancel()
 	err := c.d.book.Settle(ctx, c.r.Origin.Accounts(), openID(claim.Key()), spent, c.possibly)
 	if err != nil {
-		c.d.log.WarnContext(ctx, "budget not settled", "study_id", c.r.Origin.Study(), "idea_id", c.r.Origin.Idea(), "error", err)
+		c.unsettled(ctx, err)
 	}
+}
+
+func (c *call) unsettled(ctx context.Context, err error) {
+	c.d.log.WarnContext(ctx, "budget not settled", "study_id", c.r.Origin.Study(), "idea_id", c.r.Origin.Idea(), "error", err)
 }
 
 func (c *call) tell(p Progress) {

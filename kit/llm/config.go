@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -105,6 +106,7 @@ func loadTable(file string) (table, error) {
 	}
 	t = t.merge(prices)
 	if file == "" {
+		t.known = &sync.Map{}
 		return t, nil
 	}
 	data, err := os.ReadFile(file)
@@ -115,5 +117,7 @@ func loadTable(file string) (table, error) {
 	if err != nil {
 		return table{}, err
 	}
-	return t.merge(own), nil
+	t = t.merge(own)
+	t.known = &sync.Map{}
+	return t, nil
 }

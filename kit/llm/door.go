@@ -124,7 +124,7 @@ func (d *Door) Close(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	err := d.ledger.Wait(ctx)
+	err := errors.Join(d.ledger.Wait(ctx), d.book.Wait(ctx))
 	if t, ok := d.base.(*http.Transport); ok {
 		t.CloseIdleConnections()
 	}

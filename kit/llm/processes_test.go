@@ -221,7 +221,7 @@ func (s *shop) start(t *testing.T, owner string, from, to int) (cmd *exec.Cmd, o
 // TestDoor_survives_the_kill_of_its_process: at random moments the caller is killed; only calls in flight are made again, each once for each kill,
 // and they are booked as possibly paid.
 func TestDoor_survives_the_kill_of_its_process(t *testing.T) {
-	kills, calls := 6, 200
+	kills, calls := 4, 120
 	if os.Getenv("NULLIUS_SOAK") != "" {
 		kills, calls = 50, 2000
 	}

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -28,6 +29,8 @@ type table struct {
 	Aliases   map[string]string       `yaml:"aliases"`
 	Providers map[string]providerLine `yaml:"providers"`
 	Models    []modelLine             `yaml:"models"`
+
+	known *sync.Map // models by name, as far as they were looked up; nil: none is kept
 }
 
 type providerLine struct {
@@ -230,7 +233,23 @@ func (p providerLine) over(o providerLine) providerLine {
 
 // lookup folds the lines that match a resolved name. An unknown model takes temperature, system and stop, nothing else.
 func (t table) lookup(name string) Model {
-	m := Model{
+	if t.known == nil {
+		m, _ := t.fold(name)
+		return m
+	}
+	if m, ok := t.known.Load(name); ok {
+		return m.(Model)
+	}
+	m, named := t.fold(name)
+	if named { // other names are users' and have no bound
+		t.known.Store(name, m)
+	}
+	return m
+}
+
+// fold applies the lines that match; named says that one of them is of this name alone.
+func (t table) fold(name string) (m Model, named bool) {
+	m = Model{
 		Name: name, Context: 32768, MaxOutput: 4096, Known: false,
 		Supports: map[string]bool{"temperature": true, "system": true, "stop": true}, Extra: map[string]bool{},
 		Rename: map[string]string{}, Origin: "defaults of an unknown model",
@@ -240,9 +259,10 @@ func (t table) lookup(name string) Model {
 			continue
 		}
 		m.Known, m.Origin = true, l.origin
+		named = named || l.Match == name
 		l.apply(&m)
 	}
-	return m
+	return m, named
 }
 
 func (l modelLine) apply(m *Model) {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -133,15 +134,31 @@ type Book struct {
 
 	mu    sync.Mutex
 	pages map[string]*page
+	later sync.WaitGroup // settlements that nobody waits for
 }
 
-// page is this process's side of one account: its writers take turns, which halves the lost compare-and-sets.
+// page is this process's side of one account. Its changes queue up, and one of those who wait writes all that are there at
+// once: a synced write takes as long for one change as for many.
 type page struct {
-	turn    chan struct{} // holds a token while nobody writes
+	changed chan struct{} // closed at each change by this process; under Book.mu
+
+	mu    sync.Mutex
+	queue []*wish
+	busy  bool // somebody writes, or was told to
+
+	// of whoever writes
 	known   bool
-	account Account // as of rev
+	account Account // as of rev; its map is not written to
 	rev     uint64
-	changed chan struct{} // closed at each change by this process
+}
+
+// wish is a change that waits for its turn.
+type wish struct {
+	set     func(*Account) error
+	lead    chan struct{} // closed: write for all that wait
+	done    chan struct{} // closed: account and err hold
+	account Account
+	err     error
 }
 
 // New makes a book. A nil bucket keeps the accounts in memory.
@@ -149,8 +166,17 @@ func New(bucket jetstream.KeyValue) *Book {
 	return &Book{bucket: kv.Of(bucket), poll: 100 * time.Millisecond, pages: map[string]*page{}}
 }
 
-// Read returns an account; one that was never written is empty.
+// Read returns an account, with every change that this process has begun; one that was never written is empty.
 func (b *Book) Read(ctx context.Context, account string) (Account, error) {
+	p := b.page(account)
+	p.mu.Lock()
+	busy := p.busy
+	p.mu.Unlock()
+	if busy {
+		if _, err := b.change(ctx, account, func(*Account) error { return errSeen }); !errors.Is(err, errSeen) {
+			return Account{}, err
+		}
+	}
 	a, _, err := b.load(ctx, account)
 	return a, err
 }
@@ -206,8 +232,7 @@ func (b *Book) page(account string) *page {
 	defer b.mu.Unlock()
 	p, ok := b.pages[account]
 	if !ok {
-		p = &page{turn: make(chan struct{}, 1), changed: make(chan struct{})}
-		p.turn <- struct{}{}
+		p = &page{changed: make(chan struct{})}
 		b.pages[account] = p
 	}
 	return p
@@ -216,48 +241,157 @@ func (b *Book) page(account string) *page {
 // errRefresh asks change to read the account again before it believes a refusal.
 var errRefresh = errors.New("read the account again")
 
-// change applies set by compare-and-set until it holds. What set returns as an error ends it without a write.
+// errSeen ends a change that only waits for those before it.
+var errSeen = errors.New("seen")
+
+// change applies set by compare-and-set until it holds. What set returns as an error ends it without a write; set may run
+// more than once, and what it did to the account counts only the last time.
 func (b *Book) change(ctx context.Context, account string, set func(*Account) error) (Account, error) {
 	p := b.page(account)
-	select {
-	case <-p.turn:
-	case <-ctx.Done():
-		return Account{}, ctx.Err()
+	return b.await(ctx, account, p, p.enqueue(set))
+}
+
+// enqueue puts a change behind those that wait.
+func (p *page) enqueue(set func(*Account) error) *wish {
+	w := &wish{set: set, lead: make(chan struct{}), done: make(chan struct{})}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue = append(p.queue, w)
+	if !p.busy {
+		p.busy = true
+		close(w.lead)
 	}
-	defer func() { p.turn <- struct{}{} }()
-	fresh := false
-	for {
-		if !p.known {
-			a, rev, err := b.load(ctx, account)
-			if err != nil {
-				return Account{}, err
-			}
-			p.account, p.rev, p.known, fresh = a, rev, true, true
+	return w
+}
+
+// await waits for a change, and writes if it is this one's turn to.
+func (b *Book) await(ctx context.Context, account string, p *page, w *wish) (Account, error) {
+	select {
+	case <-w.done:
+		return w.account, w.err
+	case <-w.lead:
+	case <-ctx.Done():
+		if p.leave(w) {
+			return Account{}, ctx.Err()
 		}
-		next := p.account.clone()
-		if err := set(&next); err != nil {
-			if errors.Is(err, errRefresh) && !fresh {
-				p.known = false // others write limits and settle too
-				continue
-			}
-			return p.account.clone(), err
+		select { // it is being written, or others wait for it to write
+		case <-w.done:
+			return w.account, w.err
+		case <-w.lead:
 		}
-		value, err := json.Marshal(next)
+	}
+	b.serve(ctx, account, p)
+	return w.account, w.err
+}
+
+// leave takes a change out of the queue, unless it was told to write or is being written.
+func (p *page) leave(w *wish) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-w.lead:
+		return false
+	default:
+	}
+	i := slices.Index(p.queue, w)
+	if i < 0 {
+		return false
+	}
+	p.queue = slices.Delete(p.queue, i, i+1)
+	return true
+}
+
+// writeLimit bounds one write of an account with what it has to read.
+const writeLimit = 10 * time.Second
+
+// serve writes what waits, then hands over to the next. It is not cut with its caller: others wait for it.
+func (b *Book) serve(ctx context.Context, account string, p *page) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeLimit)
+	defer cancel()
+	p.mu.Lock()
+	batch := p.queue
+	p.queue = nil
+	p.mu.Unlock()
+	for !b.write(ctx, account, p, batch) {
+	}
+	for _, w := range batch {
+		close(w.done)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.queue) > 0 {
+		close(p.queue[0].lead)
+		return
+	}
+	p.busy = false
+}
+
+// write applies a batch to the account and writes it; false: somebody else wrote, so that it must be tried again.
+func (b *Book) write(ctx context.Context, account string, p *page, batch []*wish) bool {
+	fresh := !p.known
+	if fresh {
+		a, rev, err := b.load(ctx, account)
 		if err != nil {
-			return Account{}, err
+			for _, w := range batch {
+				w.err = err
+			}
+			return true
 		}
-		rev, err := b.bucket.Set(ctx, account, value, p.rev)
-		if errors.Is(err, kv.ErrConflict) {
+		p.account, p.rev, p.known = a, rev, true
+	}
+	next := p.account
+	some := false
+	for _, w := range batch {
+		trial := next.clone()
+		w.err = w.set(&trial)
+		if errors.Is(w.err, errRefresh) && !fresh {
+			p.known = false // others write limits and settle too
+			return false
+		}
+		if w.err == nil {
+			next, some = trial, true
+		}
+	}
+	var err error
+	if some {
+		var value []byte
+		var rev uint64
+		if value, err = json.Marshal(next); err == nil {
+			rev, err = b.bucket.Set(ctx, account, value, p.rev)
+		}
+		switch {
+		case errors.Is(err, kv.ErrConflict):
 			p.known = false
-			continue
-		}
-		if err != nil {
+			return false
+		case err != nil:
 			p.known = false // it may have been written: the next one reads
-			return Account{}, busFault(err)
+			err = busFault(err)
+		default:
+			p.account, p.rev = next, rev
+			b.announce(p)
 		}
-		p.account, p.rev = next, rev
-		b.announce(p)
-		return next.clone(), nil
+	}
+	for _, w := range batch {
+		w.account = p.account
+		if w.err == nil {
+			w.err = err
+		}
+	}
+	return true
+}
+
+// Wait waits for the settlements that were left to themselves.
+func (b *Book) Wait(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() { // ends with the last of them, each of which is bounded
+		b.later.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

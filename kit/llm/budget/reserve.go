@@ -144,21 +144,41 @@ func (b *Book) Settle(ctx context.Context, accounts []string, id string, spent, 
 func (b *Book) settle(ctx context.Context, accounts []string, id string, spent, possibly Amount, lost bool) error {
 	var errs []error
 	for _, name := range accounts {
-		_, err := b.change(ctx, name, func(a *Account) error {
-			o, ok := a.Open[id]
-			if ok && lost {
-				a.Possibly = a.Possibly.Plus(o.Amount)
-			}
-			if ok { // else someone found the answer in the ledger and booked it already
-				a.Spent = a.Spent.Plus(spent)
-			}
-			delete(a.Open, id)
-			a.Possibly = a.Possibly.Plus(possibly)
-			return nil
-		})
+		_, err := b.change(ctx, name, settled(id, spent, possibly, lost))
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// settled takes a reservation out and books what it cost.
+func settled(id string, spent, possibly Amount, lost bool) func(*Account) error {
+	return func(a *Account) error {
+		o, ok := a.Open[id]
+		if ok && lost {
+			a.Possibly = a.Possibly.Plus(o.Amount)
+		}
+		if ok { // else someone found the answer in the ledger and booked it already
+			a.Spent = a.Spent.Plus(spent)
+		}
+		delete(a.Open, id)
+		a.Possibly = a.Possibly.Plus(possibly)
+		return nil
+	}
+}
+
+// SettleLater settles a call whose answer is in the ledger without keeping its caller: a crash before it is written leaves the
+// reservation, which is settled from the ledger then. What follows in this process sees it done. failed hears of an error.
+func (b *Book) SettleLater(ctx context.Context, accounts []string, id string, spent, possibly Amount, failed func(error)) {
+	ctx = context.WithoutCancel(ctx)
+	for _, name := range accounts {
+		p := b.page(name)
+		w := p.enqueue(settled(id, spent, possibly, false))
+		b.later.Go(func() {
+			if _, err := b.await(ctx, name, p, w); err != nil {
+				failed(err)
+			}
+		})
+	}
 }
 
 func (b *Book) release(ctx context.Context, accounts []string, id string) error {

@@ -106,12 +106,17 @@ func (c *Claim) giveBack(ctx context.Context) {
 	_ = c.l.bucket.Delete(ctx, c.key, c.rev) // what stays goes stale
 }
 
-// acquire claims a key, or returns its DONE entry. It waits for an owner that is alive, and takes over from a dead one.
-func (l *Ledger) acquire(ctx context.Context, key string, first Record) (*Claim, Entry, error) {
+// acquire claims a key, or returns its DONE entry. It waits for an owner that is alive, and takes over from a dead one. absent
+// says that the key had no entry a moment ago.
+func (l *Ledger) acquire(ctx context.Context, key string, first Record, absent bool) (*Claim, Entry, error) {
 	var watched uint64
 	var since time.Time
 	for {
-		it, err := l.bucket.Get(ctx, key)
+		it, err := kv.Item{}, error(kv.ErrNotFound)
+		if !absent {
+			it, err = l.bucket.Get(ctx, key)
+		}
+		absent = false
 		var next Record
 		var took State
 		switch {

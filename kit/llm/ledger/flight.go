@@ -36,7 +36,7 @@ func (l *Ledger) Run(ctx context.Context, key string, first Record, work Work) (
 		if ok && e.State == Done {
 			return e, true, nil
 		}
-		f, joined := l.join(ctx, key, first, work)
+		f, joined := l.join(ctx, key, first, !ok, work)
 		select {
 		case <-f.done:
 		case <-ctx.Done():
@@ -50,7 +50,7 @@ func (l *Ledger) Run(ctx context.Context, key string, first Record, work Work) (
 	}
 }
 
-func (l *Ledger) join(ctx context.Context, key string, first Record, work Work) (*flight, bool) {
+func (l *Ledger) join(ctx context.Context, key string, first Record, absent bool, work Work) (*flight, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if f, ok := l.flights[key]; ok {
@@ -63,7 +63,7 @@ func (l *Ledger) join(ctx context.Context, key string, first Record, work Work) 
 	l.flights[key] = f
 	l.wg.Go(func() {
 		defer cancel(nil)
-		f.entry, f.hit, f.err = l.fly(run, key, first, work)
+		f.entry, f.hit, f.err = l.fly(run, key, first, absent, work)
 		if errors.Is(f.err, context.Canceled) && context.Cause(run) == errAbandoned {
 			f.err = context.Canceled
 		}
@@ -92,9 +92,9 @@ func (l *Ledger) wasAbandoned(f *flight) bool {
 }
 
 // fly acquires the claim and works under it, again each time the claim is lost.
-func (l *Ledger) fly(ctx context.Context, key string, first Record, work Work) (Entry, bool, error) {
-	for {
-		claim, done, err := l.acquire(ctx, key, first)
+func (l *Ledger) fly(ctx context.Context, key string, first Record, absent bool, work Work) (Entry, bool, error) {
+	for ; ; absent = false {
+		claim, done, err := l.acquire(ctx, key, first, absent)
 		if err != nil {
 			return Entry{}, false, err
 		}
