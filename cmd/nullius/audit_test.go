@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -49,8 +50,8 @@ func (h home) serve(t *testing.T, bin, address string) *child {
 
 // audit checks, once every process was stopped, what must hold whatever happened (reliability.md section 2): I1, the journals have no gap and each event
 // carries the digest of the one before; I3, every digest in a journal names a blob that verifies, and so does every file of every snapshot; I5, no process,
-// temporary folder, claim or queued message is left. It returns the journals by subject.
-func (h home) audit(t *testing.T) map[string][]*gatewayv1.JournalEvent {
+// temporary folder, claim or queued message is left. It returns what the journals hold.
+func (h home) audit(t *testing.T) []entry {
 	t.Helper()
 	h.nothingLeft(t)
 	ctx := t.Context()
@@ -93,11 +94,19 @@ var (
 	notStored   = map[string]bool{"inputDigest": true, "probeDigest": true} // of requests, of what the sandbox's probe found
 )
 
+// entry is an event as it is stored, and what it says.
+type entry struct {
+	subject string
+	data    []byte
+	event   *gatewayv1.JournalEvent
+}
+
 // readJournals checks and decodes all journals.
-func readJournals(t *testing.T, st jetstream.Stream, blobs store.Blobs) map[string][]*gatewayv1.JournalEvent {
+func readJournals(t *testing.T, st jetstream.Stream, blobs store.Blobs) []entry {
 	t.Helper()
 	ctx := t.Context()
-	out, previous, seen := map[string][]*gatewayv1.JournalEvent{}, map[string]string{}, map[store.Digest]bool{}
+	var out []entry
+	count, previous, seen := map[string]int64{}, map[string]string{}, map[store.Digest]bool{}
 	state := st.CachedInfo().State
 	if state.Msgs == 0 || state.NumDeleted > 0 {
 		t.Errorf("the journal has %d messages, %d were deleted", state.Msgs, state.NumDeleted)
@@ -111,12 +120,12 @@ func readJournals(t *testing.T, st jetstream.Stream, blobs store.Blobs) map[stri
 		if err := protojson.Unmarshal(m.Data, e); err != nil {
 			t.Fatal(err)
 		}
-		if want := int64(len(out[m.Subject]) + 1); e.GetN() != want || e.GetPrevious() != previous[m.Subject] {
+		count[m.Subject]++
+		if want := count[m.Subject]; e.GetN() != want || e.GetPrevious() != previous[m.Subject] {
 			t.Errorf("%s: event %d stands where %d should, or its chain is broken", m.Subject, e.GetN(), want)
 		}
-		sum := sha256.Sum256(m.Data)
-		previous[m.Subject] = hex.EncodeToString(sum[:])
-		out[m.Subject] = append(out[m.Subject], e)
+		previous[m.Subject] = sumOf(m.Data)
+		out = append(out, entry{m.Subject, m.Data, e})
 		for _, f := range digestField.FindAllStringSubmatch(string(m.Data), -1) {
 			if d := store.Digest(f[2]); !seen[d] && !notStored[f[1]] {
 				seen[d] = true
@@ -126,8 +135,37 @@ func readJournals(t *testing.T, st jetstream.Stream, blobs store.Blobs) map[stri
 			}
 		}
 	}
-	t.Logf("%d events in %d journals, %d digests verified", state.Msgs, len(out), len(seen))
+	t.Logf("%d events in %d journals, %d digests verified", state.Msgs, len(count), len(seen))
 	return out
+}
+
+func sumOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// keepJournal writes what the journals hold to the test data of the gateway, one event a line after its subject, as NULLIUS_JOURNALS=write asks for once a
+// version. The name of this host is replaced, and the chain is made anew.
+func keepJournal(t *testing.T, version string, entries []entry) {
+	t.Helper()
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	previous, changed := map[string]string{}, map[string]string{}
+	for _, e := range entries {
+		text := strings.ReplaceAll(string(e.data), host, "host")
+		if p := previous[e.subject]; p != "" {
+			text = strings.ReplaceAll(text, p, changed[e.subject])
+		}
+		previous[e.subject], changed[e.subject] = sumOf(e.data), sumOf([]byte(text))
+		fmt.Fprintf(&out, "%s\t%s\n", e.subject, text)
+	}
+	path := filepath.Join("..", "..", "gateway", "internal", "journal", "testdata", version+".journal")
+	if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // verify reads a blob whole, and with tree every file of the manifest that it is.
