@@ -260,6 +260,30 @@ func TestRestart_AJobThatKillsItsExecutorIsDead(t *testing.T) {
 	}
 }
 
+func TestRestart_ClearsWhatAKilledExecutorLeft(t *testing.T) {
+	c := newCluster(t)
+	left := map[string]string{ // of the kill while a note was written, of one that cannot be read, of a run
+		"journal/78.json.new": `{"job":"x","attempt":1,"reply":"","instance":"dead"}`, "journal/79.json": `{"job"`, "work/attempt-1/tree/f": "x",
+	}
+	for name, text := range left {
+		path := filepath.Join(c.dir, "a", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.child(t, childOrders{State: "a", Node: "a"})
+	j := c.slowJob("after")
+	c.submit(c.client, j)
+	c.until(t, j.GetJobId(), 20*time.Second, running(1))
+	files, err := filepath.Glob(filepath.Join(c.dir, "a", "[jw]*", "*"))
+	if err != nil || len(files) != 2 { // the note and the tree of the job that runs
+		t.Errorf("%v, %v", files, err)
+	}
+}
+
 func TestRestart_AStoppedExecutorGivesItsJobBack(t *testing.T) {
 	c := newCluster(t)
 	first := c.child(t, childOrders{State: "a", Node: "a", DrainMillis: 10})
