@@ -261,7 +261,7 @@ func stageText(stage string, w *pipeline.Walk) string {
 	case pipeline.Figures:
 		return plural(len(w.Figures), "figure")
 	case pipeline.Writing:
-		return fmt.Sprintf("%d pages, %d numbers without origin", w.Paper.GetPagesTotal(), w.Paper.GetNumbersUnexplained())
+		return fmt.Sprintf("%s, %s without origin", plural(int(w.Paper.GetPagesTotal()), "page"), plural(int(w.Paper.GetNumbersUnexplained()), "number"))
 	case pipeline.Review:
 		if w.Review == nil {
 			return "not reviewed"

@@ -130,6 +130,8 @@ let lastTold = 0;
 let lastSaid = 0;
 let say = () => {};
 
+const clock = (ms) => new Date(ms).toTimeString().slice(0, 8);
+
 const mark = (text, state) => {
   const live = $("#live");
   if (live && (live.textContent !== text || live.className !== "st " + state)) { live.textContent = text; live.className = "st " + state; }
@@ -174,7 +176,7 @@ const connect = () => {
   };
   source.onerror = () => {
     wasLost = true;
-    mark("lost since " + new Date().toLocaleTimeString(), "pending");
+    mark("lost since " + clock(Date.now()), "pending");
     if (source?.readyState !== EventSource.CLOSED) return; // the browser tries again, with the last token
     source.close();
     source = null;
@@ -202,7 +204,7 @@ export const start = (speak) => {
   setInterval(() => {
     tick();
     if (source?.readyState !== EventSource.OPEN) return;
-    if (Date.now() - lastEvent > 45_000) mark("nothing heard since " + new Date(lastEvent).toLocaleTimeString(), "pending"); // a heartbeat comes every 15 s
+    if (Date.now() - lastEvent > 45_000) mark("nothing heard since " + clock(lastEvent), "pending"); // a heartbeat comes every 15 s
     else if (lastTold) mark("live, last event " + ageText((Date.now() - lastTold) / 1000) + " ago", "running");
   }, 1000);
   const pre = $("pre[data-log]");
