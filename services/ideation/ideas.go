@@ -6,12 +6,38 @@ import (
 
 	"nullius.dev/kit/fault"
 	ideationv1 "nullius.dev/proto/gen/nullius/ideation/v1"
+	recordv1 "nullius.dev/proto/gen/nullius/record/v1"
 
 	"nullius.dev/services/ideation/internal/idea"
 )
 
 // maxIdeasFile bounds an ideas.json; a wire's message is 4 MiB at most.
 const maxIdeasFile = 1 << 20
+
+// ReadIdeas reads an ideas.json: a list of ideas, or one. Fails with FIELD_INVALID, which names idea and field.
+func ReadIdeas(data []byte) ([]*recordv1.Idea, error) {
+	read, err := idea.ReadFile(data)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "FIELD_INVALID", "%s", err.Error()).WithField("json", err.Error())
+	}
+	out := make([]*recordv1.Idea, len(read))
+	for i, f := range read {
+		out[i] = toIdea(f.Idea)
+	}
+	return out, nil
+}
+
+// WriteIdeas writes an ideas.json; novel has a verdict for each idea that has one, by its position.
+func WriteIdeas(ideas []*recordv1.Idea, novel map[int]bool) []byte {
+	list := make([]idea.Filed, len(ideas))
+	for i, m := range ideas {
+		list[i].Idea = fromIdea(m)
+		if v, ok := novel[i]; ok {
+			list[i].Novel, _ = json.Marshal(v) // a bool always encodes
+		}
+	}
+	return idea.WriteFile(list)
+}
 
 // ReadIdeas reads own ideas.
 func (v server) ReadIdeas(_ context.Context, r *ideationv1.ReadIdeasRequest) (*ideationv1.ReadIdeasResponse, error) {
@@ -40,18 +66,15 @@ func (v server) ReadIdeas(_ context.Context, r *ideationv1.ReadIdeasRequest) (*i
 
 // WriteIdeas writes ideas for other programs.
 func (v server) WriteIdeas(_ context.Context, r *ideationv1.WriteIdeasRequest) (*ideationv1.WriteIdeasResponse, error) {
-	var list []idea.Filed
-	for _, i := range r.GetIdeas() {
-		f := idea.Filed{Idea: fromIdea(i.GetIdea())}
-		switch i.GetNovel() {
-		case ideationv1.Novel_YES:
-			f.Novel = json.RawMessage("true")
-		case ideationv1.Novel_NO:
-			f.Novel = json.RawMessage("false")
+	var list []*recordv1.Idea
+	novel := map[int]bool{}
+	for n, i := range r.GetIdeas() {
+		list = append(list, i.GetIdea())
+		if i.GetNovel() != ideationv1.Novel_UNSPECIFIED {
+			novel[n] = i.GetNovel() == ideationv1.Novel_YES
 		}
-		list = append(list, f)
 	}
-	return &ideationv1.WriteIdeasResponse{Json: string(idea.WriteFile(list))}, nil
+	return &ideationv1.WriteIdeasResponse{Json: string(WriteIdeas(list, novel))}, nil
 }
 
 func toNovel(raw json.RawMessage) ideationv1.Novel_Value {

@@ -52,7 +52,7 @@ func Import(ctx context.Context, list, file, source, licence string) (_ Imported
 	rep, err := importer.Read(ctx, in, s)
 	out.Forms, out.Dropped, out.New, out.Merged = rep.Forms, rep.Dropped+s.added.Skipped, s.added.New, s.added.Merged
 	for _, i := range rep.Issues {
-		out.Issues = append(out.Issues, fmt.Sprintf("line %d: %s", i.Line, i.Text))
+		out.Issues = append(out.Issues, lineIssue(i.Line, i.Text))
 	}
 	if err != nil {
 		return out, fault.Wrap(err, fault.Invalid, "FIELD_INVALID", "%s was read up to an error: %v", file, err)
@@ -71,6 +71,8 @@ func Import(ctx context.Context, list, file, source, licence string) (_ Imported
 	out.Total, err = x.Count(ctx)
 	return out, err
 }
+
+func lineIssue(line int, text string) string { return fmt.Sprintf("line %d: %s", line, text) }
 
 // sink puts what is read into a list.
 type sink struct {

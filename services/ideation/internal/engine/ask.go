@@ -113,6 +113,10 @@ func (c *Client) waited(err error, keyed bool) *literature.Failure {
 		f := c.fail(literature.Quota, "%s; back in %s.", c.spent(keyed), human(closed.For))
 		f.RetryAfter = closed.For
 		return f
+	case errors.As(err, &closed) && closed.Asked:
+		f := c.fail(literature.RateLimit, "%s asked to be left alone for %s.", c.p.Title, human(closed.For))
+		f.RetryAfter = closed.For
+		return f
 	case errors.As(err, &closed):
 		f := c.fail(literature.Outage, "%s failed several times in a row and is left alone for %s.", c.p.Title, human(closed.For))
 		f.RetryAfter = closed.For
@@ -160,7 +164,7 @@ func (c *Client) result(ctx context.Context, h http.Header, v Verdict, wait time
 		return r
 	}
 	if v.Failure.Cause == literature.RateLimit {
-		r.Pause = min(wait, 2*time.Minute)
+		r.Pause = min(wait, 24*time.Hour)
 	}
 	if !last || ctx.Err() != nil {
 		return r

@@ -19,7 +19,8 @@ type Rule struct {
 
 // Closed says that no request may be sent for a while.
 type Closed struct {
-	Quota bool // the allowance is spent; else the engine failed too often
+	Quota bool // the allowance is spent
+	Asked bool // the engine asked for it; if neither is set, it failed too often
 	For   time.Duration
 }
 
@@ -116,7 +117,11 @@ func (l *Limiter) wait(ctx context.Context, a Ask, tell func(Place)) (Done, erro
 		if d, ok := ctx.Deadline(); ok && until.After(d) {
 			return nil, err
 		}
-		tell(Place{Until: until, Why: "it failed several times in a row and is left alone"})
+		why := "it failed several times in a row and is left alone"
+		if c.Asked {
+			why = "it asked to be left alone"
+		}
+		tell(Place{Until: until, Why: why})
 		if err := sleep(ctx, c.For); err != nil {
 			return nil, err
 		}

@@ -213,6 +213,14 @@ func TestWait_Closed(t *testing.T) {
 			if _, err := l.Wait(t.Context(), limit.Ask{Patient: true, Queue: time.Second}, quiet); !errors.As(err, &closed) {
 				t.Errorf("got %v", err)
 			}
+			busy := func() string { return "engine.busy" }
+			l = limit.New(s, "p", busy, rule(limit.Rule{}))
+			if err := report(limit.Result{Pause: time.Hour}); err != nil {
+				t.Fatal(err)
+			}
+			if err := report(limit.Result{}); !errors.As(err, &closed) || !closed.Asked || closed.For < 59*time.Minute {
+				t.Errorf("an hour was asked for: %v", err)
+			}
 			other := func() string { return "engine.other" }
 			l = limit.New(s, "p", other, rule(limit.Rule{}))
 			left := 0.0005

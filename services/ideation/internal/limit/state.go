@@ -16,6 +16,7 @@ type State struct {
 	Busy      int64    `json:"busy_until,omitempty"`    // one is being answered, where only one may; a dead owner's claim ends then
 	Owner     string   `json:"owner,omitempty"`         // of that one
 	Pause     int64    `json:"pause_until,omitempty"`   // the engine asked everybody to wait
+	Asked     int64    `json:"asked_until,omitempty"`   // the engine asked for longer than anybody should wait
 	Failures  int      `json:"failures,omitempty"`      // calls in a row that the engine could not answer
 	Limited   int      `json:"limited,omitempty"`       // calls in a row that it would not answer
 	Opened    int64    `json:"opened,omitempty"`        // it is left alone until then
@@ -28,12 +29,13 @@ type State struct {
 
 // Bounds of the circuit: an engine that keeps failing is left alone, each time for longer.
 const (
-	maxFailures = 5
-	maxLimited  = 3
-	firstOpen   = 30 * time.Second
-	longestOpen = 10 * time.Minute
-	testLimit   = 65 * time.Second // a call's own limit, and a little
-	busyLimit   = 35 * time.Second // a try's own limit, and a little
+	longestPause = 30 * time.Second
+	maxFailures  = 5
+	maxLimited   = 3
+	firstOpen    = 30 * time.Second
+	longestOpen  = 10 * time.Minute
+	testLimit    = 65 * time.Second // a call's own limit, and a little
+	busyLimit    = 35 * time.Second // a try's own limit, and a little
 )
 
 // Store keeps states.
@@ -66,7 +68,10 @@ type Result struct {
 
 // after is the state once a request has told something.
 func (s State) after(r Result, now int64) State {
-	if r.Pause > 0 {
+	switch {
+	case r.Pause > longestPause:
+		s.Asked = max(s.Asked, now+r.Pause.Milliseconds())
+	case r.Pause > 0:
 		s.Pause = max(s.Pause, now+r.Pause.Milliseconds())
 	}
 	if r.Remaining != nil {
@@ -102,6 +107,8 @@ func (s State) claim(now int64, r Rule, owner string, cost float64) (next State,
 	switch {
 	case s.Reset > now && (s.Spent || s.Remaining != nil && cost > *s.Remaining && !r.Prepaid):
 		return s, 0, 0, &Closed{Quota: true, For: time.Duration(s.Reset-now) * time.Millisecond}
+	case s.Asked > now:
+		return s, 0, 0, &Closed{Asked: true, For: time.Duration(s.Asked-now) * time.Millisecond}
 	case s.Opened > now:
 		return s, 0, 0, &Closed{For: time.Duration(s.Opened-now) * time.Millisecond}
 	case s.Opened != 0 && s.Testing > now:

@@ -293,8 +293,7 @@ func (b *Broker) told(ctx context.Context, e Engine, a Answer, rung int) Asked {
 	case len(a.Papers) == 0:
 		out.Result = Empty
 		if !e.Online() {
-			out.Cause, out.Next = Coverage, "nullius literature import FILE"
-			out.Detail = fmt.Sprintf("Not among the local index's %d papers: proves nothing.", b.Local.Count(ctx))
+			out.Cause, out.Detail, out.Next = Coverage, b.coverage(ctx), importNext
 		}
 	default:
 		out.Result = Answered

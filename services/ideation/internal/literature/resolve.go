@@ -57,7 +57,7 @@ func (b *Broker) resolve(ctx context.Context, r Resolve, digest string, pin Pin,
 	if b.proven(name, r.Reference, denied) {
 		out.Outcome = NotFound
 	}
-	out.Sentence, out.Next = ofResolve(out, r.Reference, denied, b.Now())
+	out.Sentence, out.Next = ofResolve(out, r.Reference, denied, b.coverage(ctx), b.Now())
 	return out
 }
 

@@ -1,13 +1,23 @@
 package literature
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
 
 	"nullius.dev/services/ideation/internal/match"
+	"nullius.dev/services/ideation/internal/paper"
 	"nullius.dev/services/ideation/internal/text"
 )
+
+// importNext is how the local list gets more papers.
+const importNext = "nullius literature import FILE"
+
+// coverage says that the local list knows no such paper.
+func (b *Broker) coverage(ctx context.Context) string {
+	return fmt.Sprintf("Not among the local index's %d papers: proves nothing.", b.Local.Count(ctx))
+}
 
 // ofSearch is the sentence and the next step of a search that found nothing.
 func ofSearch(r SearchResult) (sentence, next string) {
@@ -59,26 +69,22 @@ func nothing(asked []Asked) (sentence, next string) {
 }
 
 // ofResolve is the sentence and the next step of a reference that was not found.
-func ofResolve(r ResolveResult, ref match.Reference, denied []Engine, now time.Time) (sentence, next string) {
+func ofResolve(r ResolveResult, ref match.Reference, denied []Engine, coverage string, now time.Time) (sentence, next string) {
 	if r.Outcome != NotFound {
+		local := false
 		for _, a := range r.Asked {
 			if a.Result == Failed {
 				return unanswered(r.Asked)
 			}
+			local = local || a.Engine == paper.Local
 		}
-		for _, a := range r.Asked {
-			if a.Cause == Coverage {
-				sentence, next = a.Detail, a.Next
-			}
+		switch {
+		case len(denied) > 0:
+			return fmt.Sprintf("%s knows no %s, which alone proves nothing.", titles(denied), cited(ref)), "nullius literature resolve --engine NAME"
+		case local:
+			return coverage, importNext
 		}
-		if len(denied) > 0 {
-			sentence = fmt.Sprintf("%s knows no %s, which alone proves nothing.", titles(denied), cited(ref))
-			next = "nullius literature resolve --engine NAME"
-		}
-		if sentence == "" {
-			return unanswered(r.Asked)
-		}
-		return sentence, next
+		return unanswered(r.Asked)
 	}
 	verb := "knows"
 	if len(denied) > 1 {
