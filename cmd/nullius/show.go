@@ -14,6 +14,7 @@ import (
 
 	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
+	recordv1 "nullius.dev/proto/gen/nullius/record/v1"
 )
 
 // emit prints a message as JSON when that is asked for, else calls table.
@@ -82,7 +83,7 @@ func (c *cli) list(ctx context.Context, cl *client, what, filter string) error {
 			fmt.Fprintln(w, "STUDY\tSTATE\tIDEAS\tSPENT\tAGE\tNOW")
 			for _, s := range r.GetStudies() {
 				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", strings.TrimPrefix(s.GetName(), "studies/"), stateText(s.GetState(), s.GetWaitReason()), len(s.GetIdeas()),
-					spent(s.GetUsage().GetCostPicoDollars(), s.GetAccount()), ago(s.GetCreated().AsTime()), clean(s.GetMessage()))
+					spent(s.GetUsage(), s.GetAccount()), ago(s.GetCreated().AsTime()), clean(s.GetMessage()))
 			}
 		})
 	}
@@ -108,7 +109,7 @@ func ideaTable(w *tabwriter.Writer, ideas []*gatewayv1.IdeaSummary) {
 			score = fmt.Sprintf("%.1f", i.GetScore())
 		}
 		fmt.Fprintf(w, "%s/%s\t%s\t%s\t%d+%d\t%s\t%s\t%s\t%s\n", p[1], p[3], stateText(i.GetState(), i.GetWaitReason()), i.GetStage(), i.GetRunsDone(), i.GetRunsFailed(),
-			score, dollars(i.GetUsage().GetCostPicoDollars()), clean(i.GetTitle()), clean(i.GetMessage()))
+			score, spent(i.GetUsage(), nil), clean(i.GetTitle()), clean(i.GetMessage()))
 	}
 }
 
@@ -119,11 +120,19 @@ func stateText(s gatewayv1.IdeaState_Value, w gatewayv1.WaitReason_Value) string
 	return s.String()
 }
 
-func spent(pico int64, a *gatewayv1.Account) string {
-	if a.GetLimitPicoDollars() > 0 {
-		return dollars(pico) + " of " + dollars(a.GetLimitPicoDollars())
+// spent tells what was paid; calls of models without a price cost nobody knows what.
+func spent(u *recordv1.Usage, a *gatewayv1.Account) string {
+	text := dollars(u.GetCostPicoDollars())
+	if u.GetUnpriced() {
+		text = "unknown"
+		if u.GetCostPicoDollars() > 0 {
+			text = dollars(u.GetCostPicoDollars()) + " and unknown"
+		}
 	}
-	return dollars(pico)
+	if l := a.GetLimitPicoDollars(); l > 0 {
+		text += " of " + dollars(l)
+	}
+	return text
 }
 
 func ago(t time.Time) string {
@@ -161,7 +170,7 @@ func (c *cli) showStudy(ctx context.Context, cl *client, r ref) error {
 	return c.emit(s, func(w *tabwriter.Writer) {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", r, stateText(s.GetState(), s.GetWaitReason()), clean(s.GetMessage()))
 		fmt.Fprintf(w, "template\t%s\tmodel %s\n", s.GetTemplate(), s.GetSettings().GetModel())
-		fmt.Fprintf(w, "spent\t%s\t%d tokens in, %d out\n", spent(s.GetUsage().GetCostPicoDollars(), s.GetAccount()), s.GetUsage().GetInputTokens()+s.GetUsage().GetCacheReadTokens(), s.GetUsage().GetOutputTokens())
+		fmt.Fprintf(w, "spent\t%s\t%d tokens in, %d out\n", spent(s.GetUsage(), s.GetAccount()), s.GetUsage().GetInputTokens()+s.GetUsage().GetCacheReadTokens(), s.GetUsage().GetOutputTokens())
 		if s.GetNext() != "" {
 			fmt.Fprintf(w, "next\t%s\n", s.GetNext())
 		}
@@ -185,7 +194,7 @@ func (c *cli) showIdea(ctx context.Context, cl *client, r ref) error {
 		if s.GetNext() != "" {
 			fmt.Fprintf(w, "next\t%s\n", s.GetNext())
 		}
-		fmt.Fprintf(w, "spent\t%s\n\nSTEP\tOUTCOME\tTOOK\tWHAT\n", dollars(s.GetUsage().GetCostPicoDollars()))
+		fmt.Fprintf(w, "spent\t%s\n\nSTEP\tOUTCOME\tTOOK\tWHAT\n", spent(s.GetUsage(), nil))
 		for _, st := range i.GetSteps() {
 			took := ""
 			if st.GetEnded() != nil {

@@ -15,6 +15,7 @@ import (
 	"nullius.dev/kit/app"
 	"nullius.dev/kit/app/process"
 	"nullius.dev/kit/bus"
+	"nullius.dev/kit/config"
 	"nullius.dev/kit/fault"
 	"nullius.dev/kit/llm"
 	"nullius.dev/kit/llm/budget"
@@ -39,8 +40,9 @@ type suite struct {
 	nats    *natsd.Server
 	box     *sandbox.Sandbox
 	weak    error           // why there is no sandbox
+	probing sync.WaitGroup  // what stands above is there when it is done
 	python  *sandbox.Python // for checks of templates; nil: there is none
-	probing sync.WaitGroup  // the sandbox: what stands above is there when it is done
+	finding sync.WaitGroup  // the same for python
 	dataDir string
 }
 
@@ -52,7 +54,8 @@ type suiteConfig struct {
 	Log      *slog.Logger
 }
 
-// startSuite builds the all-in-one: broker, shared parts, leaves, the gateway last. The sandbox is probed meanwhile; what needs it is built after that. On an error what was built is taken down again.
+// startSuite builds the all-in-one: broker, shared parts, leaves, the gateway last. The executor and the doors to models read the variables that they read in
+// processes of their own. The sandbox is probed meanwhile; what needs it is built after that. On an error what was built is taken down again.
 func startSuite(ctx context.Context, cfg suiteConfig) (_ *suite, err error) {
 	if cfg.DataDir == "" {
 		cfg.DataDir = process.DefaultDataDir()
@@ -93,19 +96,27 @@ func startSuite(ctx context.Context, cfg suiteConfig) (_ *suite, err error) {
 	return s, s.attach(ctx, cfg, conn, blobs)
 }
 
-// openSandbox makes the sandbox, whose probe takes a while, and finds an interpreter in it.
+// openSandbox makes the sandbox, whose probe takes a while, and begins to look for an interpreter in it.
 func (s *suite) openSandbox(ctx context.Context, log *slog.Logger) {
 	if s.box, s.weak = sandbox.New(ctx, sandbox.DefaultConfig(), log); s.box == nil {
 		return
 	}
-	s.python, _ = s.box.FindPython(ctx, "", nil) // doctor tells of an error; templates are then not parsed
+	s.finding.Go(func() { s.python, _ = s.box.FindPython(ctx, "", nil) }) // doctor tells of an error; templates are then not parsed
+	s.host.OnStop("search for Python", 10*time.Second, func(context.Context) error { s.finding.Wait(); return nil })
 }
 
 func (s *suite) attach(ctx context.Context, cfg suiteConfig, conn *bus.Conn, blobs store.Blobs) error {
 	n := rpc.NewNetwork(rpc.Options{Tracer: s.host.Component("nullius").Tracer()})
 	models := func(component string) (*llm.Door, error) {
 		h := s.host.Component(component)
-		d, err := llm.Open(ctx, llm.Config{Component: component, SoleOwner: true, Process: "all-in-one"}, llm.On{Bus: conn, Blobs: blobs, Log: h.Log(), Tracer: h.Tracer(), Meter: h.Meter()})
+		var c struct {
+			Models llm.Config `yaml:"models"`
+		}
+		if err := config.Load(component, &c, "", os.Environ()); err != nil {
+			return nil, err
+		}
+		c.Models.Component, c.Models.SoleOwner, c.Models.Process = component, true, "all-in-one"
+		d, err := llm.Open(ctx, c.Models, llm.On{Bus: conn, Blobs: blobs, Log: h.Log(), Tracer: h.Tracer(), Meter: h.Meter()})
 		if err == nil {
 			s.host.OnStop("models of "+component, 12*time.Second, d.Close)
 		}
@@ -173,6 +184,9 @@ func (s *suite) runner() sandbox.Runner {
 
 func (s *suite) attachExecutor(n *rpc.Network, conn *bus.Conn, blobs store.Blobs) error {
 	c := executor.DefaultConfig()
+	if err := config.Load("executor", &c, "", os.Environ()); err != nil {
+		return err
+	}
 	c.Listen, c.SoleOwner, c.State, c.DrainTimeout = "inproc:executor", true, filepath.Join(s.dataDir, "executor"), time.Second
 	sh := executor.Shared{Bus: conn, Blobs: blobs, Refusal: s.weak}
 	if s.box != nil {
@@ -187,6 +201,9 @@ func (s *suite) attachIdeation(n *rpc.Network, conn *bus.Conn, blobs store.Blobs
 		return nil, err
 	}
 	c := ideation.DefaultConfig()
+	if err := config.Load("ideation", &c, "", os.Environ()); err != nil {
+		return nil, err
+	}
 	c.Listen, c.DataDir = "inproc:ideation", s.dataDir
 	return d, ideation.Attach(s.host.Component("ideation"), n, c, ideation.Shared{Bus: conn, Models: d, Ledger: d.Ledger(), Blobs: blobs})
 }
@@ -216,11 +233,16 @@ func (s *suite) attachGateway(ctx context.Context, cfg suiteConfig, n *rpc.Netwo
 
 // checkPython finds syntax errors through the sandbox; nil without one.
 func (s *suite) checkPython() func(map[string][]byte) map[string]template.Syntax {
-	if s.python == nil {
+	if s.box == nil {
 		return nil
 	}
-	in := template.NewInterpreter(s.box, s.python)
-	return func(sources map[string][]byte) map[string]template.Syntax { return in.Parse(s.host.Context(), sources) }
+	return func(sources map[string][]byte) map[string]template.Syntax {
+		s.finding.Wait()
+		if s.python == nil {
+			return nil
+		}
+		return template.NewInterpreter(s.box, s.python).Parse(s.host.Context(), sources)
+	}
 }
 
 // missingModules asks this machine for Python's modules; nil without a sandbox, where nothing runs anyway.
