@@ -143,7 +143,8 @@ var (
 	creditWords  = regexp.MustCompile(`(?i)insufficient_quota|enforced_spend_limit|credit|billing|spend(ing)? limit|current quota|insufficient (balance|funds)`) // "your credit balance is too low" is Claude's
 	limitWords   = regexp.MustCompile(`(?i)slow down|throttl|rate.?limit|too many requests`)
 	contextWords = regexp.MustCompile(`(?i)context_length_exceeded|exceed_context_size|maximum context length|context (size|window|length)|prompt is too long|too many (input )?tokens|input is too long|string_above_max_length`)
-	filterWords  = regexp.MustCompile(`(?i)content_filter|content management policy|content_policy|responsible ai policy|content filtering policy`)
+	filterWords  = regexp.MustCompile(`(?i)content_filter|content management policy|content_policy|responsible ai policy|content filtering policy|input was flagged`)
+	keyWords     = regexp.MustCompile(`API_KEY_INVALID|API key not valid`)
 	absentWords  = regexp.MustCompile(`(?i)model identifier is invalid|model_not_found|DeploymentNotFound`) // Bedrock says 400
 	prefillWords = regexp.MustCompile(`(?i)assistant message prefill`)
 	paramWords   = regexp.MustCompile(`\b(max_completion_tokens|max_tokens|temperature|seed|stop_sequences|stop|response_format|json_schema|stream_options|reasoning_effort|prompt_cache_key|usage|output_config|cache_control|prefill)\b`)
@@ -169,7 +170,9 @@ func classifyStatus(e *statusError, now time.Time) problem {
 		p.class, p.cause = credit, "CREDIT"
 	case s == 429, s == 402:
 		p.class, p.cause = limit, "RATE_LIMIT"
-	case s == 401, s == 403:
+	case s == 403 && filterWords.MatchString(all): // OpenRouter's moderation
+		p.class = filtered
+	case s == 401, s == 403, s == 400 && keyWords.MatchString(string(e.body)): // Gemini says 400
 		p.class = refusal
 	case s == 404, s == 400 && absentWords.MatchString(all):
 		p.class = absent

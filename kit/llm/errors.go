@@ -17,7 +17,7 @@ func failure(m Model, o Origin, p problem, tries int) error {
 	test := "nullius models test " + m.Name
 	switch p.class {
 	case refusal:
-		if p.status == 401 {
+		if p.status != 403 {
 			if m.Provider == compatible {
 				return fault.New(fault.Unauthenticated, "KEY_REFUSED",
 					"%s wants a key (401%s); OPENAI_COMPATIBLE_API_KEY goes to the hosts of NULLIUS_COMPATIBLE_HOSTS only", m.Title, colon(p.text)).
@@ -27,7 +27,7 @@ func failure(m Model, o Origin, p problem, tries int) error {
 				return fault.New(fault.Unauthenticated, "KEY_REFUSED", "%s wants a key (401%s)", m.Title, colon(p.text)).
 					WithMeta("model", m.Name).WithNext("nullius doctor")
 			}
-			return fault.New(fault.Unauthenticated, "KEY_REFUSED", "%s refused the key from %s (401)", m.Title, m.KeyVar).
+			return fault.New(fault.Unauthenticated, "KEY_REFUSED", "%s refused the key from %s (%d)", m.Title, m.KeyVar, p.status).
 				WithMeta("model", m.Name).WithNext(test)
 		}
 		return fault.New(fault.Denied, "KEY_REFUSED", "%s does not let this key use %s (403%s)", m.Title, m.wire, colon(p.text)).

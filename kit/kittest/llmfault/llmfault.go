@@ -38,6 +38,7 @@ type Event struct {
 // Request is what came in.
 type Request struct {
 	Path   string
+	Query  string
 	Header http.Header
 	Body   map[string]any
 	Raw    string
@@ -124,7 +125,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	raw, _ := io.ReadAll(r.Body) // a client that goes away is part of the game
-	req := Request{Path: r.URL.Path, Header: r.Header.Clone(), Raw: string(raw)}
+	req := Request{Path: r.URL.Path, Query: r.URL.RawQuery, Header: r.Header.Clone(), Raw: string(raw)}
 	_ = json.Unmarshal(raw, &req.Body)
 	s.play(w, r, s.next(req))
 }
