@@ -45,6 +45,8 @@ type world struct {
 	// what this machine has; see gateway.Deps
 	missing func([]string) ([]string, error)
 	latex   func() bool
+	// journal's quota; 0: the default
+	quota int64
 }
 
 // workers play all services. hook, when set, is asked before each step's answer.
@@ -273,6 +275,9 @@ func (w *world) start() {
 	}
 	cfg := gateway.DefaultConfig()
 	cfg.Listen, cfg.DataDir, cfg.SoleOwner = "127.0.0.1:0", w.dir, true
+	if w.quota > 0 {
+		cfg.JournalBytes = w.quota
+	}
 	cfg.Peers = gateway.Peers{Ideation: "inproc:workers", Coder: "inproc:workers", Executor: "inproc:workers", Writer: "inproc:workers", Reviewer: "inproc:workers"}
 	kv := func(name string) *budget.Book {
 		b, err := w.bus.KV(w.t.Context(), budget.Bucket())
