@@ -92,9 +92,20 @@ func (cl *client) read(ctx context.Context, name string, w io.Writer) error {
 	}
 }
 
+// makeFolder makes a folder for the user, as private as the user's umask says.
+func makeFolder(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return os.Chmod(dir, os.FileMode(0o777&^callersUmask))
+}
+
 // download writes an idea's files into a new folder, beneath it whatever their names are.
 func (cl *client) download(ctx context.Context, idea, dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := makeFolder(dir); err != nil {
 		return err
 	}
 	root, err := os.OpenRoot(dir)
@@ -148,7 +159,7 @@ func (c *cli) openCommand() *cobra.Command {
 					return fault.New(fault.NotFound, "FILE_UNKNOWN", "%s has no PDF yet", r).WithNext("nullius show " + r.String())
 				}
 				path := filepath.Join(os.TempDir(), strings.ReplaceAll(r.String(), "/", "-")+"-"+filepath.Base(p))
-				f, err := os.Create(path)
+				f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, os.FileMode(0o666&^callersUmask))
 				if err != nil {
 					return err
 				}
@@ -407,6 +418,9 @@ func (c *cli) export(ctx context.Context, cl *client, r ref, dir string) error {
 				b.Write(ch.GetData())
 			}
 		}
+	}
+	if err := makeFolder(dir); err != nil {
+		return err
 	}
 	for path, b := range files {
 		if err := store.CheckPath(path); err != nil {

@@ -10,7 +10,12 @@ import (
 	"nullius.dev/kit/sandbox"
 )
 
+// callersUmask is what the process was started with: the folders that it makes for its user keep to it.
+var callersUmask = 0o022
+
 func main() {
+	callersUmask = syscall.Umask(0o077)
+	syscall.Umask(callersUmask)
 	sandbox.Main() // becomes the sandbox's inner helper when it is started as that
 	ownsProcess = true
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)

@@ -131,7 +131,7 @@ func (c *cli) writeReview(name string, rev *reviewerv1.Review) error {
 			return err
 		}
 		for path, data := range map[string][]byte{base + ".review.json": j, base + ".review.txt": gateway.ReviewText(rev)} {
-			if err := os.WriteFile(path, data, 0o644); err != nil {
+			if err := os.WriteFile(path, data, os.FileMode(0o644&^callersUmask)); err != nil {
 				return err
 			}
 		}

@@ -53,17 +53,19 @@ type report struct {
 }
 
 // Main turns the process into the sandbox's inner helper if it was started as
-// such, and returns at once otherwise.
+// such. Otherwise it returns at once, with a umask that lets others read: runs
+// have users of their own and must be able to read what is laid out for them.
+// Folders that nobody else may enter have modes that say so.
 func Main() {
-	if len(os.Args) < 2 {
-		return
+	if len(os.Args) >= 2 {
+		switch os.Args[1] {
+		case helperArg:
+			exit(help())
+		case attackArg:
+			exit(attack(os.Args[2:]))
+		}
 	}
-	switch os.Args[1] {
-	case helperArg:
-		exit(help())
-	case attackArg:
-		exit(attack(os.Args[2:]))
-	}
+	syscall.Umask(syscall.Umask(0o077) &^ 0o055)
 }
 
 // exit ends the process at once. A runtime may have things to do in os.Exit
