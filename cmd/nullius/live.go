@@ -89,7 +89,7 @@ type live struct {
 
 func (l *live) message(m *gatewayv1.WatchStudyResponse) {
 	if g := m.GetLog(); g != nil {
-		l.screen.Above([]string{clean(g.GetIdea() + " " + g.GetStep() + " | " + g.GetText())})
+		l.screen.Above([]string{logText(g)})
 		return
 	}
 	l.mu.Lock()

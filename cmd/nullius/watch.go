@@ -216,7 +216,7 @@ func (c *cli) tell(m *gatewayv1.WatchStudyResponse, o watchOptions) {
 		return
 	}
 	if l := m.GetLog(); l != nil {
-		fmt.Fprintf(c.out, "%s %s | %s\n", l.GetIdea(), l.GetStep(), clean(l.GetText()))
+		fmt.Fprintln(c.out, logText(l))
 		return
 	}
 	e := m.GetEvent()
@@ -248,6 +248,11 @@ func (c *cli) tell(m *gatewayv1.WatchStudyResponse, o watchOptions) {
 		line += "  " + clean(e.GetText())
 	}
 	fmt.Fprintln(c.out, strings.TrimRight(line, " "))
+}
+
+// logText is a line of a running job with where it comes from; steps of the study itself need no idea before them.
+func logText(l *gatewayv1.LogLine) string {
+	return clean(strings.TrimPrefix(l.GetIdea()+" "+l.GetStep(), "_ ") + " | " + l.GetText())
 }
 
 // clean makes text from models and programs safe for a terminal, on one line.
