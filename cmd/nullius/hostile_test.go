@@ -133,6 +133,9 @@ func TestRun_tampering(t *testing.T) {
 		if !regexp.MustCompile(fmt.Sprintf(`(?m)^\| %d \|.*PROTECTED_TOUCHED`, n+1)).Match(report) {
 			t.Errorf("run %d counts:\n%s", n+1, report)
 		}
+		if !regexp.MustCompile(fmt.Sprintf(`run-%d/execute-1 +PROTECTED_TOUCHED  the run changed protected files: `, n+1)).MatchString(out) {
+			t.Errorf("what run %d did is not told", n+1)
+		}
 	}
 	needFiles(t, folder, "run_0/final_info.json", "run_4/final_info.json", "latex/template.tex")
 	if !strings.Contains(out, "1 of 4 runs succeeded") {

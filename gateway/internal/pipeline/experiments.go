@@ -11,6 +11,9 @@ import (
 	recordv1 "nullius.dev/proto/gen/nullius/record/v1"
 )
 
+// reasonProtectedTouched is the outcome of a run that changed files which no run may change.
+const reasonProtectedTouched = "PROTECTED_TOUCHED"
+
 // smokeLimit is the time limit of a smoke run; reaching it without an error passes. A baseline that takes less needs none.
 const smokeLimit = 90 * time.Second
 
@@ -117,7 +120,7 @@ func (w *Walk) judge(job *executorv1.JobResult, smoke bool) *coderv1.Failure {
 	switch {
 	case f != nil:
 	case len(job.GetProtectedTouched()) > 0:
-		f = newFailure(job, "PROTECTED_TOUCHED", "the run changed protected files: "+strings.Join(job.GetProtectedTouched(), ", "))
+		f = newFailure(job, reasonProtectedTouched, "the run changed protected files: "+strings.Join(job.GetProtectedTouched(), ", "))
 	case w.primaryNotFinite(job):
 		f = newFailure(job, "NOT_FINITE", "the primary metric is not a finite number")
 	}

@@ -37,6 +37,9 @@ func OutcomeOf(e *gatewayv1.StepEnded) (word, line string, bad bool) {
 			}
 			line += fmt.Sprintf("in %.1f s", o.Job.GetWall().AsDuration().Seconds())
 		}
+		if touched := o.Job.GetProtectedTouched(); r == executorv1.EndReason_SUCCEEDED && len(touched) > 0 && len(o.Job.GetMeasurements()) > 0 {
+			return reasonProtectedTouched, "the run changed protected files: " + strings.Join(touched, ", "), true
+		}
 		return r.String(), line, r != executorv1.EndReason_SUCCEEDED
 	case *gatewayv1.StepEnded_Idea:
 		if o.Idea.GetOutcome() == ideationv1.GenerateIdeaResult_IDEA {
