@@ -40,6 +40,7 @@ type problem struct {
 	status int
 	text   string
 	param  string
+	most   int64         // tokens of output that the model allows, as it said
 	wait   time.Duration // as the provider asked
 	asked  bool
 	never  bool // x-should-retry: false
@@ -189,6 +190,9 @@ func classifyStatus(e *statusError, now time.Time) problem {
 		if prefillWords.MatchString(pe.message) {
 			p.param = "prefill"
 		}
+		if p.most = mostOf(pe); p.most > 0 {
+			p.param = "max_output"
+		}
 		if p.param != "" {
 			p.class = adapt
 		}
@@ -198,6 +202,25 @@ func classifyStatus(e *statusError, now time.Time) problem {
 		p.class = rejected
 	}
 	return p
+}
+
+// mostWords are how providers tell what max_tokens may be at most.
+var mostWords = regexp.MustCompile(`(?i)(?:at most |> |\[1, ?|limit of |less than or equal to )([0-9]{2,9})`)
+
+// mostOf is the limit that an error about max_tokens tells; 0: it tells none.
+func mostOf(e providerError) int64 {
+	if !strings.Contains(e.message, "max_tokens") && !strings.Contains(e.message, "max_completion_tokens") && !strings.Contains(e.message, "maximum tokens") {
+		return 0
+	}
+	m := mostWords.FindStringSubmatch(e.message)
+	if m == nil {
+		return 0
+	}
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 func paramOf(e providerError) string {

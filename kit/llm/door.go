@@ -282,15 +282,20 @@ func (a adaptation) clone() adaptation {
 	for k := range a.drop {
 		drop[k] = true
 	}
-	return adaptation{drop: drop, rename: a.rename}
+	return adaptation{drop: drop, rename: a.rename, most: a.most}
 }
 
-// learn notes that an endpoint does not take a parameter; it reports whether that changes what is sent.
-func (d *Door) learn(ctx context.Context, m Model, param string) bool {
+// learn notes that an endpoint does not take a parameter, or so much of one; it reports whether that changes what is sent.
+func (d *Door) learn(ctx context.Context, m Model, p problem) bool {
+	param := p.param
 	d.mu.Lock()
 	a := d.learned[m.Name].clone()
 	line, fresh := "", false
 	switch param {
+	case "max_output":
+		fresh = a.most == 0 || p.most < a.most
+		a.most = p.most
+		line = "max_output: " + decimalInt(p.most)
 	case "max_tokens", "max_completion_tokens":
 		fresh, a.rename = !a.rename, true
 		line = "rename: {max_tokens: max_completion_tokens}"

@@ -171,3 +171,27 @@ func TestDoor_Chat_takes_the_cost_that_OpenRouter_tells(t *testing.T) {
 		t.Errorf("sent %v", s.Requests()[0].Body)
 	}
 }
+
+func TestDoor_Chat_learns_how_much_output_a_model_allows(t *testing.T) {
+	for name, text := range map[string]string{
+		"OpenAI":   "max_tokens is too large: 200. This model supports at most 64 completion tokens, whereas you provided 200.",
+		"Claude":   "max_tokens: 200 > 64, which is the maximum allowed number of output tokens for claude-x",
+		"DeepSeek": "Invalid max_tokens value, the valid range of max_tokens is [1, 64]",
+		"Bedrock":  "The maximum tokens you requested exceeds the model limit of 64. Try again with a lower value.",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := llmfault.New(t, llmfault.Param("max_tokens", text), llmfault.Answer("ok"))
+			d := lab(t, s)
+			for _, call := range []string{"first", "next"} {
+				r := ask("Say.")
+				r.Origin.Call = call
+				if _, err := d.Chat(t.Context(), r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := s.Requests(); len(got) != 3 || got[1].Body["max_tokens"] != 64.0 || got[2].Body["max_tokens"] != 64.0 {
+				t.Errorf("%d requests, the last with %v", len(got), got[len(got)-1].Body["max_tokens"])
+			}
+		})
+	}
+}

@@ -16,7 +16,16 @@ import (
 // adaptation is what the door has learned about an endpoint's parameters.
 type adaptation struct {
 	drop   map[string]bool
-	rename bool // max_tokens goes by its other name than the table says
+	rename bool  // max_tokens goes by its other name than the table says
+	most   int64 // tokens of output that the endpoint allows; 0: not known
+}
+
+// cap is what may be asked for of an output.
+func (a adaptation) cap(out int64) int64 {
+	if a.most > 0 {
+		return min(out, a.most)
+	}
+	return out
 }
 
 // answer is a reply as a provider gave it.
@@ -159,7 +168,7 @@ func send(ctx context.Context, x *exchange, m Model, r Request, out int64, ad ad
 	defer cancel(nil)
 	ctx, stop := context.WithTimeoutCause(ctx, x.times.Try, context.DeadlineExceeded)
 	defer stop()
-	x.cancel = cancel
+	x.cancel, out = cancel, ad.cap(out)
 	switch m.local.API {
 	case apiAnthropic, apiBedrock, apiVertex:
 		return x.claude(ctx, m, r, out, ad)

@@ -33,7 +33,7 @@ func (c *call) attempts(ctx context.Context, start func() error) (answer, error)
 		case filtered:
 			return answer{finish: Filtered, text: p.text}, nil
 		case adapt:
-			if adapted++; adapted <= 8 && c.d.learn(ctx, c.m, p.param) {
+			if adapted++; adapted <= 8 && c.d.learn(ctx, c.m, *p) {
 				continue // no try
 			}
 		case refusal:
