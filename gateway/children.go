@@ -62,7 +62,7 @@ func (d *driver) reconcileChild(ctx context.Context, self, k journal.Key, cancel
 		c := m.Core()
 		n, end, cancelled = c.N, c.Ended, c.Cancel != nil
 		if end != nil && m.Damaged == nil {
-			score = m.Idea.Walk().Score()
+			score = m.Idea.Seen().Score()
 		}
 	})
 	d.journal.View(self, func(m *journal.Machine) { last = m.Core().N })

@@ -31,7 +31,7 @@ func (s *Service) summary(m *journal.Machine) *gatewayv1.IdeaSummary {
 		out.Message = "the journal is damaged: " + m.Damaged.Error()
 		return out
 	}
-	w := st.Walk()
+	w := st.Seen()
 	out.Stage = w.Stage
 	out.RunsDone, out.RunsFailed = w.RunCounts()
 	out.Best, out.BestRun = w.Best()
@@ -142,7 +142,7 @@ func (s *Service) idea(m *journal.Machine) *gatewayv1.Idea {
 	if m.Damaged != nil {
 		return out
 	}
-	w := st.Walk()
+	w := st.Seen()
 	out.Runs, out.Figures, out.Plan, out.Warnings, out.Snapshot = w.Runs, w.Figures, w.Plan, w.Warnings, w.Tree
 	for _, name := range st.Order {
 		out.Steps = append(out.Steps, stepView(&st.Core, st.Steps[name]))

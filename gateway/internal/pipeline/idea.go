@@ -21,6 +21,9 @@ type IdeaState struct {
 	Origin    *gatewayv1.Origin
 	Baseline  *recordv1.Run
 	Approved  map[string]int // stage to the try that was approved
+
+	seen  *Walk // after event seenN
+	seenN int64
 }
 
 // NewIdea gives the state before the first event.
@@ -108,6 +111,14 @@ type Walk struct {
 
 // stop ends the walk; it is recovered in Walk.
 type stop struct{}
+
+// Seen gives the walk for reading. Only an event changes it, so it is walked anew after one, however often it is looked at. Nobody may change what it holds.
+func (s *IdeaState) Seen() *Walk {
+	if s.seen == nil || s.seenN != s.N {
+		s.seen, s.seenN = s.Walk(), s.N
+	}
+	return s.seen
+}
 
 // Walk walks the idea's stages.
 func (s *IdeaState) Walk() (w *Walk) {
