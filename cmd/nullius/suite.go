@@ -60,6 +60,9 @@ func startSuite(ctx context.Context, cfg suiteConfig) (_ *suite, err error) {
 	if cfg.DataDir == "" {
 		cfg.DataDir = process.DefaultDataDir()
 	}
+	if cfg.DataDir, err = filepath.Abs(cfg.DataDir); err != nil { // the sandbox is shown folders of it, by absolute paths
+		return nil, err
+	}
 	s := &suite{host: app.NewHost(ctx, cfg.Log), dataDir: cfg.DataDir}
 	if err := s.ownTemp(); err != nil {
 		return nil, err

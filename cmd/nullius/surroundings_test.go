@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestDemo_inOddSurroundings: a private umask, a hostile Python environment, no home, folders with blanks and umlauts, and the C locale change nothing.
+// TestDemo_inOddSurroundings: a private umask, a hostile Python environment, no home, folders with blanks and umlauts, a relative data folder, and the C locale change nothing.
 func TestDemo_inOddSurroundings(t *testing.T) {
 	bin := build(t, ".")
 	dir := filepath.Join(t.TempDir(), "mit Leerzeichen äöü")
@@ -15,7 +15,7 @@ func TestDemo_inOddSurroundings(t *testing.T) {
 	for _, name := range []string{"evil/json.py", "evil/argparse.py", "evil/sitecustomize.py", "tmp/keep"} {
 		put(name, "raise SystemExit('hostile')\n")(t, dir)
 	}
-	cmd := exec.CommandContext(t.Context(), "sh", "-c", `umask 077; exec "$0" demo --template bandit_lite --ideas 1 --address 127.0.0.1:0 --results results`, filepath.Join(bin, "nullius"))
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", `umask 077; exec "$0" demo --template bandit_lite --ideas 1 --data-dir data --address 127.0.0.1:0 --results results`, filepath.Join(bin, "nullius"))
 	cmd.Dir = dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TMPDIR=" + filepath.Join(dir, "tmp"), "PYTHONPATH=" + evil, "PYTHONHOME=/nowhere", "PYTHONSTARTUP=" + evil + "/json.py"}
 	if out, err := cmd.CombinedOutput(); err != nil {

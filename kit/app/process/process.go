@@ -103,6 +103,9 @@ func run[C any](ctx context.Context, name string, cfg C, common func(*C) *Common
 	if err := c.Validate(); err != nil {
 		return err
 	}
+	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil { // the sandbox is shown folders of it, by absolute paths
+		return err
+	}
 	h := app.NewHost(ctx, telemetry.NewLogger(os.Stderr, c.LogLevel))
 	h.Log().InfoContext(ctx, "starting", "service", name, "version", app.Version(), "config", config.Diff(defaults, cfg))
 	if err := assemble(ctx, h, name, c, func(p Process) error { return attach(h.Component(name), p, cfg) }); err != nil {
