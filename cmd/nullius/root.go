@@ -69,7 +69,7 @@ func (c *cli) root() *cobra.Command {
 		}
 		return usage("-o %s: table, json and jsonl are known", c.output)
 	}
-	root.AddCommand(c.runCommand(), c.demoCommand(), c.serveCommand(), c.doctorCommand(), c.versionCommand(), c.apiCommand(), c.configCommand(), c.reviewCommand(), c.templateCommand(), c.modelsCommand())
+	root.AddCommand(c.runCommand(), c.demoCommand(), c.serveCommand(), c.doctorCommand(), c.versionCommand(), c.apiCommand(), c.configCommand(), c.reviewCommand(), c.templateCommand(), c.modelsCommand(), c.literatureCommand(), c.ideasCommand())
 	root.AddCommand(c.showCommands()...)
 	root.AddCommand(c.fileCommands()...)
 	root.AddCommand(c.actCommands()...)
@@ -161,7 +161,7 @@ nullius api: 64 + gRPC code.`),
   NULLIUS_ADDRESS, NULLIUS_DATA_DIR, NULLIUS_OUTPUT, NULLIUS_LOG_LEVEL   defaults of the flags of the same name
   NULLIUS_<SERVICE>_<FIELD>                                             one field of a service's configuration
   OPENAI_API_KEY, AZURE_OPENAI_API_KEY, ANTHROPIC_API_KEY, DEEPSEEK_API_KEY, OPENROUTER_API_KEY, GEMINI_API_KEY, OPENAI_COMPATIBLE_API_KEY,
-  AWS_BEARER_TOKEN_BEDROCK, OPENALEX_API_KEY                            keys, each also as …_FILE; read by services that call models or engines only
+  AWS_BEARER_TOKEN_BEDROCK, S2_API_KEY, OPENALEX_API_KEY                keys, each also as …_FILE; read by services that call models or engines only
   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE, AWS_REGION …   Bedrock, as AWS's own tools read them
   GOOGLE_APPLICATION_CREDENTIALS, ANTHROPIC_VERTEX_PROJECT_ID, CLOUD_ML_REGION
                                                                         Vertex AI

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -21,6 +20,7 @@ import (
 	"nullius.dev/kit/telemetry"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
 	recordv1 "nullius.dev/proto/gen/nullius/record/v1"
+	"nullius.dev/services/ideation"
 )
 
 // runFlags are the settings of a study as flags.
@@ -53,7 +53,7 @@ func (c *cli) runCommand() *cobra.Command {
 	fl.StringArrayVar(&s.ReviewModels, "review-model", nil, "model of the reviewers; repeatable, taken in turn")
 	fl.Int32Var(&s.Ideas, "ideas", 0, "ideas to generate (default 1, or 0 with --ideas-file)")
 	fl.Int32Var(&s.Parallel, "parallel", 0, "ideas in flight (default 2)")
-	fl.StringVar(&s.Engine, "engine", "", "literature: auto, openalex, local (default auto)")
+	fl.StringVar(&s.Engine, "engine", "", "literature: auto, semanticscholar, openalex, arxiv, local (default auto)")
 	fl.Float64Var(&f.budget, "budget", 0, "dollars for the study; 0: no limit")
 	fl.Int64Var(&s.BudgetTokens, "budget-tokens", 0, "tokens for the study; 0: no limit")
 	fl.BoolVar(&s.AllowUnpriced, "allow-unpriced", false, "allow models without a price under --budget")
@@ -387,31 +387,11 @@ func readIdeas(path string) ([]*recordv1.Idea, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.NotFound, "FILE_UNKNOWN", "%s cannot be read", path).WithNext("nullius run --ideas-file ideas.json")
 	}
-	var list []map[string]any
-	if err := json.Unmarshal(data, &list); err != nil {
-		var one map[string]any
-		if json.Unmarshal(data, &one) != nil {
-			return nil, fault.New(fault.Invalid, "FIELD_INVALID", "%s: %v; a list of ideas, or one, was expected", path, err)
-		}
-		list = []map[string]any{one}
+	ideas, err := ideation.ReadIdeas(data)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "FIELD_INVALID", "%s: %s", path, err)
 	}
-	var out []*recordv1.Idea
-	for i, m := range list {
-		idea := ideaOf(m)
-		if idea.GetTitle() == "" || idea.GetExperiment() == "" {
-			return nil, fault.New(fault.Invalid, "FIELD_INVALID", "%s: idea %d needs Title and Experiment", path, i+1)
-		}
-		src, err := json.Marshal(m)
-		if err != nil {
-			return nil, err
-		}
-		idea.SourceJson = string(src)
-		out = append(out, idea)
-	}
-	if len(out) == 0 {
-		return nil, fault.New(fault.Invalid, "FIELD_INVALID", "%s holds no idea", path)
-	}
-	return out, nil
+	return ideas, nil
 }
 
 func ideaOf(m map[string]any) *recordv1.Idea {

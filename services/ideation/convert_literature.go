@@ -120,6 +120,9 @@ func unanswered(asked []literature.Asked) error {
 		if a.Detail != "" {
 			said = append(said, a.Detail)
 		}
+		if a.Result == literature.Failed && a.Next != "" {
+			f.Next = a.Next
+		}
 		if a.RetryAfter > f.RetryAfter {
 			f = f.WithRetry(a.RetryAfter)
 		}
