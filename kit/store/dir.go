@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"nullius.dev/kit/fault"
+	"nullius.dev/kit/filelock"
 )
 
 // Dir keeps blobs in a directory: <first two digits>/<64 digits>, mode 0444. A write goes to a temporary file, is synced and renamed.
@@ -29,6 +30,7 @@ func OpenDir(path string) (*Dir, error) {
 			return nil, fault.Wrap(err, fault.Precondition, "STORAGE_UNUSABLE", "the blob folder %s cannot be made", p)
 		}
 	}
+	filelock.Sweep(filepath.Join(path, "tmp")) // of writers that were killed
 	return &Dir{path}, nil
 }
 
@@ -57,7 +59,7 @@ func (s *Dir) Put(ctx context.Context, r io.Reader) (d Digest, size int64, err e
 const smallBlob = 256 << 10
 
 func (s *Dir) write(r io.Reader) (d Digest, size int64, err error) {
-	tmp, err := os.CreateTemp(filepath.Join(s.root, "tmp"), "put-*")
+	tmp, err := s.temp()
 	if err != nil {
 		return "", 0, diskFault(err)
 	}
@@ -84,6 +86,23 @@ func (s *Dir) write(r io.Reader) (d Digest, size int64, err error) {
 		return "", 0, diskFault(err)
 	}
 	return d, size, errors.Join(tmp.Close(), syncDir(filepath.Dir(s.path(d))))
+}
+
+// temp makes a file that no process's start takes for one of the dead.
+func (s *Dir) temp() (*os.File, error) {
+	for {
+		f, err := os.CreateTemp(filepath.Join(s.root, "tmp"), "put-*")
+		if err != nil {
+			return nil, err
+		}
+		if err = filelock.Hold(f); err == nil {
+			return f, nil
+		}
+		_ = f.Close()
+		if !errors.Is(err, fs.ErrNotExist) { // else a start was faster
+			return nil, err
+		}
+	}
 }
 
 // shard makes the folder of a digest durably, once for each two digits.

@@ -257,3 +257,38 @@ func TestPathsAreQuotedAsJSON(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+func TestOpenDirSweepsWhatAKilledWriterLeft(t *testing.T) {
+	root := t.TempDir()
+	if _, err := store.OpenDir(root); err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(root, "tmp", "put-1")
+	if err := os.WriteFile(left, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again, err := store.OpenDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(left); !os.IsNotExist(err) {
+		t.Errorf("it is still there: %v", err)
+	}
+	r, w := io.Pipe() // a writer that is at it while another process starts
+	done := make(chan error, 1)
+	go func() { _, _, err := again.Put(t.Context(), r); done <- err }()
+	for range 20 {
+		if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := store.OpenDir(root); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("its file was swept: %v", err)
+	}
+}
