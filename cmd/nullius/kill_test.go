@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -242,11 +243,8 @@ func undisturbed(t *testing.T, template string, answer func(all, last string) (k
 	return w
 }
 
-// TestStudy_endsAlikeOnDoubleDescent kills a study whose jobs are longer and whose figures are drawn by matplotlib.
-func TestStudy_endsAlikeOnDoubleDescent(t *testing.T) {
-	if !soaking() {
-		t.Skip("NULLIUS_SOAK=1 runs it")
-	}
+// killedOnDoubleDescent kills a study whose jobs are longer and whose figures are drawn by matplotlib.
+func killedOnDoubleDescent(t *testing.T) {
 	w := undisturbed(t, "double_descent", foreign.DoubleDescent().Play)
 	for _, seed := range seeds(t, 2) {
 		t.Run(fmt.Sprintf("killed at random moments, seed %d", seed), func(t *testing.T) { w.killed(t, 20, seed) })
@@ -265,12 +263,18 @@ func TestStudy_endsAlike(t *testing.T) {
 	for _, seed := range seeds(t, times) {
 		t.Run(fmt.Sprintf("killed at random moments, seed %d", seed), func(t *testing.T) { w.killed(t, kills, seed) })
 	}
+	if soaking() {
+		t.Run("killed once in every step", w.killedInEachStep)
+	}
 	t.Run("killed by itself in one step", w.crashing)
 	if soaking() {
 		t.Run("in six processes beside a broker", w.sixProcesses)
 	}
 	t.Run("in six processes that are killed", w.sixKilled)
 	t.Run("with a second executor when the first is lost", w.secondExecutor)
+	if soaking() {
+		t.Run("on double_descent", killedOnDoubleDescent)
+	}
 }
 
 // seeds gives NULLIUS_SEED, which replays a run, or n seeds of the clock.
@@ -350,6 +354,44 @@ func (w *world) killed(t *testing.T, kills int, seed uint64) {
 	w.notTwice(t, allowed)
 	server.stop()
 	moves(t, lives, h.audit(t))
+}
+
+// killedInEachStep kills the all-in-one as soon as it is seen in a step that it has not been killed in.
+func (w *world) killedInEachStep(t *testing.T) {
+	w.f.Reset()
+	h, address := newHome(t), freePort(t)
+	server := h.serve(t, w.bin, address)
+	name := begin(t, address, w.template, w.f)
+	seen, allowed := map[string]bool{}, map[string]int{}
+	for over := false; !over; {
+		var step string
+		eventually(t, time.Minute, func() error {
+			st, err := study(t, address, name)
+			step, over = place(st), ended(st.GetState())
+			if err == nil && !over && (step == "" || seen[step]) {
+				err = fmt.Errorf("still in %q", step)
+			}
+			return err
+		})
+		if over {
+			break
+		}
+		seen[step] = true
+		began := time.Now()
+		server.kill()
+		for id, n := range w.f.Flying(250*time.Millisecond + time.Since(began)) {
+			allowed[id] += n
+		}
+		server = h.serve(t, w.bin, address)
+	}
+	t.Logf("killed in %d steps: %s", len(seen), strings.Join(slices.Sorted(maps.Keys(seen)), ", "))
+	if len(seen) < 8 {
+		t.Error("that is few: steps go by unseen")
+	}
+	outcomeOf(t, address, name).same(t, w.want)
+	w.notTwice(t, allowed)
+	server.stop()
+	h.audit(t)
 }
 
 // place says where a study stands.
