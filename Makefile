@@ -56,8 +56,11 @@ format-check:
 
 check: setup-tests format-check generated-check lint test ## all that CI runs
 
-bench: setup ## measure one idea's own cost with a scripted model
-	@cd bench && GOWORK=off $(GO) run .
+bench: setup ## measure what Nullius itself costs: one idea closely, then 10 and 100 at once (some minutes; docs/benchmarks.md)
+	@mkdir -p $(BIN)
+	@$(GO) build -trimpath -o $(BIN)/ ./cmd/nullius
+	@cd bench && GOWORK=off $(GO) run . -nullius ../$(BIN)/nullius -runs 3
+	@cd bench && GOWORK=off $(GO) run . -nullius ../$(BIN)/nullius -ideas 10,100 -latency 200ms
 
 soak: setup-tests ## the long forms of the tests: many seeds, fuzzing
 	@NULLIUS_SOAK=1 scripts/each.sh "$(MODULES)" $(GO) test -race -shuffle=on -timeout 60m ./...

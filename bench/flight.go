@@ -114,7 +114,7 @@ func fly(ctx context.Context, o options, latency time.Duration, n int) (_ flight
 	s.process.sample()
 	before, begin := s.process.own, time.Now()
 	beforeChildren := s.process.ended
-	more := []string{"--parallel", strconv.Itoa(n), "--improvement"}
+	more := []string{"--parallel", strconv.Itoa(n), "--improvement=" + strconv.FormatBool(o.improvement)}
 	if o.maxRuns > 0 {
 		more = append(more, "--max-runs", strconv.Itoa(o.maxRuns))
 	}

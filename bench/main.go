@@ -22,11 +22,12 @@ import (
 
 // options of a measurement.
 type options struct {
-	binary  string
-	keep    string // folder that keeps the data of each study; empty: none is kept
-	runs    int
-	calls   bool // list each call
-	maxRuns int  // experiments of an idea
+	binary      string
+	keep        string // folder that keeps the data of each study; empty: none is kept
+	runs        int
+	calls       bool // list each call
+	maxRuns     int  // experiments of an idea
+	improvement bool // revise the paper after its review, and review it again
 }
 
 func main() {
@@ -37,6 +38,7 @@ func main() {
 	flag.IntVar(&o.runs, "runs", 1, "how often each study is run; the least of each figure is shown, since what shares the machine only adds")
 	flag.StringVar(&o.keep, "keep", "", "folder that keeps the data of each study; empty: none")
 	flag.BoolVar(&o.calls, "calls", false, "list each call of the model")
+	flag.BoolVar(&o.improvement, "improvement", true, "revise the paper after its review, and review it again")
 	flag.IntVar(&o.maxRuns, "max-runs", 0, "experiments of an idea in flight (default as in a study)")
 	latencies := flag.String("latency", "0s,1s", "what the model takes for an answer, comma-separated")
 	ideas := flag.String("ideas", "", "ideas in flight at once, comma-separated; empty: one idea, measured closely")

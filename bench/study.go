@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -153,7 +154,7 @@ func measure(ctx context.Context, o options, latency time.Duration) (_ figures, 
 	defer func() { err = errors.Join(err, remove()) }()
 	data := filepath.Join(dir, "data")
 	cmd := exec.CommandContext(ctx, o.binary, "run", "bandit_lite", "--data-dir", data, "--results", filepath.Join(dir, "results"), "--address", "127.0.0.1:0",
-		"--engine", "local", "--size", "smoke", "--improvement", "--model", name)
+		"--engine", "local", "--size", "smoke", "--improvement="+strconv.FormatBool(o.improvement), "--model", name)
 	var said strings.Builder
 	cmd.Stdout, cmd.Stderr = &said, &said
 	start := time.Now()
