@@ -9,6 +9,7 @@ import (
 
 	"github.com/lmittmann/tint"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sys/unix"
 )
 
 // NewLogger writes coloured lines to a terminal and JSON elsewhere, with the ids of the trace that ctx carries. level is debug, info, warn or error; empty: info.
@@ -31,8 +32,13 @@ func IsTerminal(w io.Writer) bool {
 	if !ok {
 		return false
 	}
-	st, err := f.Stat()
-	return err == nil && st.Mode()&os.ModeCharDevice != 0 && st.Mode()&os.ModeDevice != 0 && f.Name() != os.DevNull
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var ask error
+	err = raw.Control(func(fd uintptr) { _, ask = unix.IoctlGetTermios(int(fd), unix.TCGETS) }) // /dev/null is a device too, under whatever name it was opened
+	return err == nil && ask == nil
 }
 
 type traceHandler struct{ slog.Handler }
