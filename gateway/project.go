@@ -67,7 +67,7 @@ func (s *Service) standing(k journal.Key, c *pipeline.Core, set func(step, reaso
 	case c.Ended != nil:
 		set("", c.Ended.GetReason(), c.Ended.GetMessage(), c.Ended.GetNext(), 0, c.EndedAt)
 	case c.Wait != nil:
-		set(c.Open, c.Wait.GetReason().String(), c.Wait.GetMessage(), nextOfWait(c.Wait, ref), c.Wait.GetReason(), c.WaitSince)
+		set(c.Open, c.Wait.GetReason().String(), c.Wait.GetMessage(), nextOfWait(c, ref), c.Wait.GetReason(), c.WaitSince)
 	case c.Open != "":
 		st := c.Steps[c.Open]
 		text := c.Open
@@ -89,11 +89,16 @@ func (s *Service) standing(k journal.Key, c *pipeline.Core, set func(step, reaso
 	}
 }
 
-func nextOfWait(w *gatewayv1.Waiting, ref string) string {
-	switch w.GetReason() {
+func nextOfWait(c *pipeline.Core, ref string) string {
+	switch c.Wait.GetReason() {
 	case gatewayv1.WaitReason_APPROVAL:
 		return "nullius approve " + ref
 	case gatewayv1.WaitReason_BUDGET:
+		for _, name := range slices.Backward(c.Order) { // the door names the account, and whether it lacks dollars or tokens
+			if f := c.Steps[name].Failed; f.GetReason() == "BUDGET_EXCEEDED" && f.GetNext() != "" {
+				return f.GetNext()
+			}
+		}
 		return "nullius approve " + ref + " --add-budget 5"
 	case gatewayv1.WaitReason_QUARANTINE:
 		return "nullius events " + ref + " --journal"

@@ -163,6 +163,16 @@ func (c *cli) models(d *llm.Door, word string) error {
 		}
 		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%s\n", m.Name, m.Context, m.MaxOutput, strings.Join(price, "\t"), can, m.Origin)
 	}
+	var aliases []string
+	for k := range all.Aliases {
+		if strings.Contains(k, word) {
+			aliases = append(aliases, k)
+		}
+	}
+	slices.Sort(aliases)
+	for _, k := range aliases {
+		fmt.Fprintf(w, "%s\t→ %s\t\t\t\t\t\t\t\n", k, all.Aliases[k])
+	}
 	return w.Flush()
 }
 
