@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -27,6 +28,11 @@ type jobs struct {
 	nodes  jetstream.KeyValue
 	stream jetstream.Stream
 	logs   jetstream.Stream
+	recent struct { // see recentNodes
+		mu    sync.Mutex
+		at    time.Time
+		nodes []*executorv1.Node
+	}
 }
 
 const maxQueued = 100_000

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -45,6 +46,23 @@ func (j *jobs) listNodes(ctx context.Context) ([]*executorv1.Node, error) {
 		return all[a].GetInstance() < all[b].GetInstance()
 	})
 	return all, nil
+}
+
+// nodesAge is how old a list of nodes may be that only explains why a job waits: every queued job asks again and again.
+const nodesAge = time.Second
+
+// recentNodes are the nodes as they were at most nodesAge ago; who asks together reads once. Nobody may change them.
+func (j *jobs) recentNodes(ctx context.Context) ([]*executorv1.Node, error) {
+	j.recent.mu.Lock()
+	defer j.recent.mu.Unlock()
+	if time.Since(j.recent.at) < nodesAge {
+		return j.recent.nodes, nil
+	}
+	nodes, err := j.listNodes(ctx)
+	if err == nil {
+		j.recent.nodes, j.recent.at = nodes, time.Now()
+	}
+	return nodes, err
 }
 
 // node reads one node; nil if it is gone.
@@ -109,7 +127,7 @@ func (s *Service) explain(ctx context.Context, r *record) *executorv1.JobRecord 
 	if r.GetState() != executorv1.State_QUEUED {
 		return out
 	}
-	nodes, err := s.jobs.listNodes(ctx)
+	nodes, err := s.jobs.recentNodes(ctx)
 	if err != nil {
 		return out
 	}
