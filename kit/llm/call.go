@@ -34,6 +34,8 @@ type call struct {
 	tries    int
 	lost     int           // own tries whose outcome nobody knows
 	possibly budget.Amount // what they may have cost
+
+	firstByte time.Duration // of the try that was answered
 }
 
 // replay answers from a recording.
@@ -209,6 +211,7 @@ func (d *Door) fate(ctx context.Context, key string, o budget.Open) (budget.Fate
 func (c *call) record(ctx context.Context, claim *ledger.Claim, a answer) error {
 	ctx = context.WithoutCancel(ctx) // it is paid for
 	now := time.Now()
+	c.firstByte = a.firstByte
 	cost, asOf, priced := c.m.Cost(a.usage, now)
 	if a.hasCost {
 		cost, asOf, priced = a.cost, "", true

@@ -464,3 +464,31 @@ func TestDoor_Chat_sends_a_schema_where_Claude_takes_one(t *testing.T) {
 		}
 	}
 }
+
+func TestDoor_Chat_takes_a_reply_of_Claude_in_one_piece(t *testing.T) {
+	usage := `"usage":{"input_tokens":7,"output_tokens":3,"cache_creation_input_tokens":20,"cache_creation":{"ephemeral_1h_input_tokens":20}}`
+	for name, tc := range map[string]struct {
+		body   string
+		text   string
+		finish llm.Finish
+	}{
+		"an answer":                  {`{"id":"msg_1","type":"message","model":"served","content":[{"type":"thinking","thinking":"hm"},{"type":"text","text":"hel"},{"type":"text","text":"lo"}],"stop_reason":"end_turn",` + usage + `}`, "hello", llm.Stop},
+		"a refusal with its reasons": {`{"id":"msg_1","type":"message","model":"served","content":[],"stop_reason":"refusal","stop_details":{"type":"refusal","category":"bio","explanation":"not this"},` + usage + `}`, "not this", llm.Refused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := llmfault.New(t, llmfault.Play{Body: tc.body})
+			r := ask("Say.")
+			r.Model = "claude-opus-4-5"
+			rep, err := claudeDoor(t, s, map[string]string{"ANTHROPIC_API_KEY": testKey}).Chat(t.Context(), r)
+			if err != nil || rep.Text != tc.text || rep.Finish != tc.finish {
+				t.Fatalf("got %q, %s, %v", rep.Text, rep.Finish, err)
+			}
+			if diff := cmp.Diff(llm.Usage{Input: 7, CacheWrite: 20, CacheWrite1h: 20, Output: 3}, rep.Usage); diff != "" {
+				t.Errorf("usage (-want +got):\n%s", diff)
+			}
+			if want := int64(7*5_000_000 + 20*10_000_000 + 3*25_000_000); rep.Cost != want { // an hour's cache costs twice the input
+				t.Errorf("cost is %d, want %d", rep.Cost, want)
+			}
+		})
+	}
+}

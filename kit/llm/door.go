@@ -196,6 +196,8 @@ func (d *Door) chat(ctx context.Context, m Model, digest store.Digest, cred cred
 	rep := replyOf(e, string(text))
 	if hit {
 		rep.Source = FromLedger
+	} else {
+		rep.firstByte = c.firstByte
 	}
 	if r.Progress != nil && rep.Source != FromProvider {
 		r.Progress(Progress{Kind: FirstByte})
@@ -209,6 +211,7 @@ func replyOf(e ledger.Entry, text string) Reply {
 	rep := Reply{
 		Text: text, Finish: Finish(e.Finish), Usage: e.Usage, Cost: e.Cost, WouldCost: e.WouldCost, Unpriced: e.Unpriced,
 		PossiblyPaid: e.Lost > 0, Model: e.Model, Served: e.Served, Source: FromProvider, Notes: e.Notes,
+		id: e.RequestID, tries: e.Tries,
 	}
 	if e.FromRecord {
 		rep.Source = FromRecording

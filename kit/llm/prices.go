@@ -32,6 +32,7 @@ type Model struct {
 	query   string // of its address
 	region  string // of a cloud
 	missing string // variable that its address needs
+	listed  bool   // a line of the table is of this name alone
 	local   providerLine
 }
 

@@ -234,22 +234,21 @@ func (p providerLine) over(o providerLine) providerLine {
 // lookup folds the lines that match a resolved name. An unknown model takes temperature, system and stop, nothing else.
 func (t table) lookup(name string) Model {
 	if t.known == nil {
-		m, _ := t.fold(name)
-		return m
+		return t.fold(name)
 	}
 	if m, ok := t.known.Load(name); ok {
 		return m.(Model)
 	}
-	m, named := t.fold(name)
-	if named { // other names are users' and have no bound
+	m := t.fold(name)
+	if m.listed { // other names are users' and have no bound
 		t.known.Store(name, m)
 	}
 	return m
 }
 
-// fold applies the lines that match; named says that one of them is of this name alone.
-func (t table) fold(name string) (m Model, named bool) {
-	m = Model{
+// fold applies the lines that match.
+func (t table) fold(name string) Model {
+	m := Model{
 		Name: name, Context: 32768, MaxOutput: 4096, Known: false,
 		Supports: map[string]bool{"temperature": true, "system": true, "stop": true}, Extra: map[string]bool{},
 		Rename: map[string]string{}, Origin: "defaults of an unknown model",
@@ -259,10 +258,10 @@ func (t table) fold(name string) (m Model, named bool) {
 			continue
 		}
 		m.Known, m.Origin = true, l.origin
-		named = named || l.Match == name
+		m.listed = m.listed || l.Match == name
 		l.apply(&m)
 	}
-	return m, named
+	return m
 }
 
 func (l modelLine) apply(m *Model) {

@@ -77,7 +77,7 @@ func (t telemetry) start(ctx context.Context, m Model, r Request) (context.Conte
 
 func (t telemetry) end(ctx context.Context, s trace.Span, m Model, r Reply, err error, took time.Duration) {
 	label := "other" // names that users make up are no labels
-	if m.Known && m.Provider != compatible {
+	if m.listed {
 		label = m.Name
 	}
 	if m.Recording {
@@ -97,8 +97,14 @@ func (t telemetry) end(ctx context.Context, s trace.Span, m Model, r Reply, err 
 			attribute.Int64("gen_ai.usage.cache_read.input_tokens", u.CacheRead),
 			attribute.Int64("gen_ai.usage.cache_creation.input_tokens", u.CacheWrite),
 			attribute.Int64("gen_ai.usage.reasoning.output_tokens", u.Reasoning),
-			attribute.String("nullius.source", string(r.Source)), attribute.String("nullius.cost_usd", decimal(r.Cost)),
+			attribute.String("nullius.source", string(r.Source)), attribute.String("nullius.cost_usd", decimal(r.Cost)), attribute.Int("nullius.tries", r.tries),
 		)
+		if r.id != "" {
+			s.SetAttributes(attribute.String("gen_ai.response.id", r.id))
+		}
+		if r.firstByte > 0 {
+			s.SetAttributes(attribute.Float64("gen_ai.response.time_to_first_chunk", r.firstByte.Seconds()))
+		}
 	}
 	s.End()
 	by := metric.WithAttributes(attribute.String("provider", m.Provider), attribute.String("model", label),

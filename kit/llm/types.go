@@ -83,6 +83,10 @@ type Reply struct {
 	Served       string // what the provider says it was
 	Source       Source
 	Notes        []string // "temperature dropped", "digest differs"
+
+	id        string // that the provider gave the call
+	tries     int
+	firstByte time.Duration // 0: this caller did not make the call
 }
 
 // Finish is why a reply ended.
