@@ -27,7 +27,7 @@ func TestDoor_span_tells_of_the_call(t *testing.T) {
 	attrs := map[string]string{}
 	var keys []string
 	for _, a := range got[0].Attributes {
-		attrs[string(a.Key)] = a.Value.Emit()
+		attrs[string(a.Key)] = a.Value.String()
 		keys = append(keys, string(a.Key))
 	}
 	for k, want := range map[string]string{
