@@ -20,6 +20,9 @@ import (
 // Auto asks one engine after the other.
 const Auto = "auto"
 
+// callLimit bounds a whole call: queues, tries and the engines after each other.
+const callLimit = 420 * time.Second
+
 // RecordingPrefix begins the name of an engine that answers from a recording.
 const RecordingPrefix = "recording/"
 
@@ -173,6 +176,8 @@ func (b *Broker) Search(ctx context.Context, q Query, pin Pin, tell Tell) (Searc
 }
 
 func (b *Broker) search(ctx context.Context, q Query, digest string, pin Pin, tell Tell) SearchResult {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
 	p := b.plan(q.Engine, pin, tell)
 	out := SearchResult{Outcome: Unavailable, Asked: p.skipped}
 	var lists [][]paper.Paper

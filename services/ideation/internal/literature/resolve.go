@@ -31,6 +31,8 @@ func (b *Broker) Resolve(ctx context.Context, r Resolve, pin Pin, tell Tell) (Re
 }
 
 func (b *Broker) resolve(ctx context.Context, r Resolve, digest string, pin Pin, tell Tell) ResolveResult {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
 	p := b.plan(r.Engine, pin, tell)
 	out := ResolveResult{Outcome: EngineUnavailable, Asked: p.skipped}
 	var near []match.Decision
