@@ -75,7 +75,7 @@ func TestRun_hostileExperiments(t *testing.T) {
 		return "I would not change a thing."
 	}
 	template := filepath.Join(t.TempDir(), "bandit_lite")
-	copyBandit(t, template, "time_limit: 8s")
+	copyBandit(t, template, "time_limit: 6s")
 	folder, _, out := foreignRun(t, mind, template, "--size", "smoke", "--max-runs", fmt.Sprint(len(attacks)+1))
 	for i, a := range attacks {
 		m := regexp.MustCompile(fmt.Sprintf(`run-%d/execute-1 +([A-Z]+)  (.*)`, i+1)).FindStringSubmatch(out)
