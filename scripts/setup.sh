@@ -11,7 +11,7 @@ packages=(
   texlive-latex-base texlive-latex-recommended texlive-fonts-recommended texlive-latex-extra texlive-science chktex poppler-utils
   python3 python3-venv python3-numpy python3-scipy python3-matplotlib libopenblas0-pthread
 )
-[[ "${1:-}" != tests ]] || packages+=(python3-sklearn)
+[[ "${1:-}" != tests ]] || packages+=(python3-sklearn python3-torch)
 
 missing=()
 for p in "${packages[@]}"; do

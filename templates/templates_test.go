@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ type result map[string]struct {
 }
 
 func TestNames_list_the_embedded_templates(t *testing.T) {
-	if got, want := templates.Names(), []string{"bandit_lite", "double_descent", "earthquake-prediction", "grokking", "seir"}; !slices.Equal(got, want) {
+	if got, want := templates.Names(), []string{"MACE", "bandit_lite", "double_descent", "earthquake-prediction", "grokking", "seir"}; !slices.Equal(got, want) {
 		t.Fatalf("names %v, want %v", got, want)
 	}
 	for _, name := range templates.Names() {
@@ -82,21 +83,70 @@ func TestBaselines_give_the_published_numbers(t *testing.T) {
 				}
 			}
 			python(t, dir, "", "plot.py")
-			for _, figure := range tt.figures {
-				if info, err := os.Stat(filepath.Join(dir, figure)); err != nil || info.Size() < 5_000 {
-					t.Errorf("figure %s is missing or empty: %v", figure, err)
-				}
-			}
+			drawn(t, dir, tt.figures)
 		})
 	}
 }
 
 func TestSmokeSize_runs_too(t *testing.T) {
+	figures := map[string][]string{
+		"MACE":                  {"parity.png", "errors.png", "drift.png"},
+		"bandit_lite":           {"regret.png"},
+		"double_descent":        {"test_error.png", "threshold.png", "wide_narrow.png"},
+		"earthquake-prediction": {"precision_recall.png", "calibration.png", "maps.png"},
+		"grokking":              {"accuracy.png", "delay.png"},
+		"seir":                  {"epidemic_curves.png", "peaks.png"},
+	}
 	for _, name := range templates.Names() {
-		dir := unpack(t, name)
-		python(t, dir, "smoke", "experiment.py", "--out_dir=scratch")
-		if len(read(t, filepath.Join(dir, "scratch", "final_info.json"))) < 2 {
-			t.Errorf("%s: fewer than two datasets", name)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := unpack(t, name)
+			for _, out := range []string{"run_0", "run_1"} {
+				python(t, dir, "smoke", "experiment.py", "--out_dir="+out)
+			}
+			first, second := read(t, filepath.Join(dir, "run_0", "final_info.json")), read(t, filepath.Join(dir, "run_1", "final_info.json"))
+			if len(first) == 0 || !reflect.DeepEqual(first, second) {
+				t.Errorf("the same run twice gives %v and %v", first, second)
+			}
+			python(t, dir, "", "plot.py")
+			drawn(t, dir, figures[name])
+		})
+	}
+}
+
+// drawn fails unless the figures are there, and there are some.
+func drawn(t *testing.T, dir string, figures []string) {
+	t.Helper()
+	if len(figures) == 0 {
+		t.Error("no figure is named")
+	}
+	for _, figure := range figures {
+		if info, err := os.Stat(filepath.Join(dir, figure)); err != nil || info.Size() < 5_000 {
+			t.Errorf("figure %s is missing or empty: %v", figure, err)
+		}
+	}
+}
+
+func TestLiteSize_shows_the_known_effects(t *testing.T) {
+	if os.Getenv("NULLIUS_SOAK") != "1" {
+		t.Skip("takes minutes: NULLIUS_SOAK=1")
+	}
+	tests := []struct {
+		template, dataset, metric string
+		low, high                 float64
+	}{
+		{"MACE", "large", "force_rmse", 0.15, 0.19}, // of true forces of 1.56
+		{"MACE", "small", "force_rmse", 0.18, 0.4},
+	}
+	measured := map[string]result{}
+	for _, tt := range tests {
+		if measured[tt.template] == nil {
+			dir := unpack(t, tt.template)
+			python(t, dir, "lite", "experiment.py", "--out_dir=run_0")
+			measured[tt.template] = read(t, filepath.Join(dir, "run_0", "final_info.json"))
+		}
+		if got, ok := measured[tt.template][tt.dataset].Means[tt.metric]; !ok || got < tt.low || got > tt.high {
+			t.Errorf("%s: %s/%s is %g, want %g to %g", tt.template, tt.dataset, tt.metric, got, tt.low, tt.high)
 		}
 	}
 }
@@ -128,7 +178,7 @@ func python(t *testing.T, dir, size string, args ...string) {
 		cmd.Env = append(cmd.Env, "NULLIUS_SIZE="+size)
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("python3 %v: %v\n%s\nit needs: apt-get install python3-numpy python3-sklearn python3-matplotlib libopenblas0-pthread",
+		t.Fatalf("python3 %v: %v\n%s\nit needs: apt-get install python3-numpy python3-sklearn python3-torch python3-matplotlib libopenblas0-pthread",
 			args, err, out)
 	}
 }
