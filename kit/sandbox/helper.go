@@ -176,7 +176,7 @@ func (o orders) start() (int, error) {
 			return 0, fmt.Errorf("working folder: %w", err)
 		}
 	}
-	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0)
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte(jobScore), 0)
 	name, argv := "", o.Argv
 	if o.Attack != "" {
 		name, argv = fmt.Sprintf("/proc/self/fd/%d", fdSelf), []string{"attack", attackArg, o.Attack}

@@ -25,13 +25,14 @@ type launch struct {
 	group group
 
 	cmd     *exec.Cmd
-	control *os.File    // to and from the helper
-	reports chan report // closed when the helper is gone
-	child   chan int    // the host's id of process 1, then closed
-	waited  chan error  // the end of bubblewrap
-	began   chan error  // the result of starting
-	errors  *headBuffer // first bytes of standard error: bubblewrap's complaints
-	files   []*os.File  // descriptors for the child, closed after the start
+	control *os.File      // to and from the helper
+	reports chan report   // closed when the helper is gone
+	child   chan int      // the host's id of process 1, then closed
+	placed  chan struct{} // closed when process 1 is known, before it gets its orders
+	waited  chan error    // the end of bubblewrap
+	began   chan error    // the result of starting
+	errors  *headBuffer   // first bytes of standard error: bubblewrap's complaints
+	files   []*os.File    // descriptors for the child, closed after the start
 }
 
 // thread starts bubblewrap and waits for it on one operating system thread
@@ -50,7 +51,7 @@ func (l *launch) thread() {
 func (s *Sandbox) launch(spec Spec, u *user, g group, attack string) (*launch, error) {
 	l := &launch{
 		spec: spec, user: u, group: g, errors: &headBuffer{},
-		reports: make(chan report, 4), child: make(chan int, 1), waited: make(chan error, 1), began: make(chan error, 1),
+		reports: make(chan report, 4), child: make(chan int, 1), placed: make(chan struct{}), waited: make(chan error, 1), began: make(chan error, 1),
 	}
 	o := orders{
 		Argv: spec.Argv, Env: spec.Env, Dir: spec.Dir, Attack: attack,
@@ -240,9 +241,13 @@ func bindHandle(fd int, at string) error {
 	return unix.Mount("/proc/self/fd/"+strconv.Itoa(fd), at, "", unix.MS_BIND|unix.MS_REC, "")
 }
 
+// jobScore makes the kernel look at jobs first when the host is out of memory.
+const jobScore = "500"
+
 // readStatus learns the helper's process id as the host sees it.
 func (l *launch) readStatus(r *os.File) {
 	defer r.Close()
+	defer close(l.placed)
 	defer close(l.child)
 	for dec := json.NewDecoder(r); ; {
 		var m struct {
@@ -252,6 +257,11 @@ func (l *launch) readStatus(r *os.File) {
 			return
 		}
 		if m.Child > 0 {
+			if l.user != nil {
+				// Set by a privileged process, it is also the least that the
+				// program can set for itself (proc(5), oom_score_adj).
+				_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", m.Child), []byte(jobScore), 0)
+			}
 			l.child <- m.Child
 			return
 		}
@@ -261,6 +271,7 @@ func (l *launch) readStatus(r *os.File) {
 // readReports sends the orders and passes on what the helper says.
 func (l *launch) readReports(o orders) {
 	defer close(l.reports)
+	<-l.placed
 	if err := json.NewEncoder(l.control).Encode(o); err != nil {
 		return
 	}

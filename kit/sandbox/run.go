@@ -26,7 +26,9 @@ type watch struct {
 	s       *Sandbox
 	l       *launch
 	spec    Spec
-	dirs    []string // writable folders
+	dirs    []string        // writable folders
+	devices map[uint64]bool // that they lie on
+	floor   uint64          // of free space on them
 	initial diskUse
 	pidfd   int
 	pid     int
@@ -64,12 +66,7 @@ func (s *Sandbox) run(ctx context.Context, spec Spec, attack string) (res Result
 		}
 	}()
 	w := &watch{s: s, spec: spec, pidfd: -1}
-	for _, b := range spec.Binds {
-		if b.Writable {
-			w.dirs = append(w.dirs, b.Source)
-		}
-	}
-	w.initial = measure(w.dirs, diskUse{bytes: ^uint64(0), inodes: ^uint64(0)})
+	w.survey()
 	if w.l, err = s.launch(spec, u, g, attack); err != nil {
 		return Result{}, broken(err)
 	}
@@ -226,15 +223,52 @@ func (w *watch) lookAtMemory() {
 	if w.s.groups.wall() != WallWatchdog || w.pid == 0 {
 		return
 	}
-	sum := pss(w.pid) + tmpfsUse(w.pid, "tmp", "dev/shm")
+	sum := w.memory()
 	w.result.PeakMemoryBytes = max(w.result.PeakMemoryBytes, sum)
 	if sum > w.spec.Limits.MemoryBytes+ownMemory {
 		w.abort(OutOfMemory)
 	}
 }
 
+// memory sums what the run's processes hold, where no cgroup counts it.
+func (w *watch) memory() uint64 {
+	pids := descendants(w.pid)
+	own, shared := pss(pids)
+	files, counted := tmpfsUse(w.pid, "tmp", "dev/shm")
+	for id, size := range unlinked(pids) {
+		if !w.devices[id.device] && !counted[id.device] {
+			files += size
+		}
+	}
+	return own + max(shared, files)
+}
+
+// keepFree is left on the disk, whoever fills it.
+const keepFree = 256 * mib
+
+// survey notes what there is before the program runs.
+func (w *watch) survey() {
+	w.devices, w.floor = map[uint64]bool{}, keepFree
+	for _, b := range w.spec.Binds {
+		if !b.Writable {
+			continue
+		}
+		w.dirs = append(w.dirs, b.Source)
+		var st unix.Stat_t
+		if unix.Stat(b.Source, &st) == nil {
+			w.devices[uint64(st.Dev)] = true
+		}
+		w.floor = min(w.floor, free(b.Source)/2)
+	}
+	w.initial = measure(w.dirs, diskUse{bytes: ^uint64(0), inodes: ^uint64(0)})
+}
+
 func (w *watch) lookAtDisk() {
-	if w.overDisk() {
+	full := w.overDisk()
+	for _, dir := range w.dirs {
+		full = full || free(dir) < w.floor
+	}
+	if full {
 		w.abort(DiskFull)
 	}
 }
@@ -248,6 +282,15 @@ func (w *watch) overDisk() bool {
 		inodes: add(w.initial.inodes, w.spec.Limits.Inodes),
 	}
 	now := measure(w.dirs, limit)
+	pids := w.l.group.members()
+	if len(pids) == 0 && w.pid != 0 {
+		pids = descendants(w.pid)
+	}
+	for id, size := range unlinked(pids) {
+		if w.devices[id.device] {
+			now.bytes, now.inodes = add(now.bytes, size), add(now.inodes, 1)
+		}
+	}
 	return now.bytes > limit.bytes || now.inodes > limit.inodes
 }
 

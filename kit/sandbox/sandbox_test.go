@@ -20,6 +20,7 @@ import (
 
 func TestMain(m *testing.M) {
 	sandbox.Main()
+	orphanMain()
 	os.Exit(m.Run())
 }
 

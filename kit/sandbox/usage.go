@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -8,71 +9,157 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// pss sums the proportional set sizes of a process and its descendants. A sum
-// of resident sizes would count shared pages once per process.
-func pss(pid int) uint64 {
-	total := readPss(pid)
-	for _, child := range children(pid) {
-		total += pss(child)
-	}
-	return total
-}
-
-func children(pid int) []int {
-	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	if err != nil {
-		return nil
-	}
-	var all []int
-	for _, t := range tasks {
-		all = append(all, readPids(fmt.Sprintf("/proc/%d/task/%s/children", pid, t.Name()))...)
+// descendants lists a process and all below it.
+func descendants(pid int) []int {
+	all := []int{pid}
+	for i := 0; i < len(all); i++ {
+		tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", all[i]))
+		if err != nil {
+			continue
+		}
+		for _, t := range tasks {
+			all = append(all, readPids(fmt.Sprintf("/proc/%d/task/%s/children", all[i], t.Name()))...)
+		}
 	}
 	return all
 }
 
-func readPss(pid int) uint64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(line, "Pss:"); ok {
-			n, _ := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(v), "kB")), 10, 64)
-			return n * kib
+// pss sums proportional set sizes, memory that is a process's own apart from
+// what lies in memory file systems and shared mappings. A sum of resident
+// sizes would count shared pages once per process.
+func pss(pids []int) (own, shared uint64) {
+	for _, pid := range pids {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+		if err != nil {
+			continue
 		}
+		var whole, shmem uint64
+		for line := range strings.Lines(string(b)) {
+			name, v, _ := strings.Cut(line, ":")
+			if name != "Pss" && name != "Pss_Shmem" {
+				continue
+			}
+			n, _ := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(v), "kB")), 10, 64)
+			if name == "Pss" {
+				whole = n * kib
+			} else {
+				shmem = n * kib
+			}
+		}
+		own, shared = own+whole-min(shmem, whole), shared+shmem
 	}
-	return 0
+	return own, shared
 }
 
-// tmpfsUse sums what lies in a sandbox's own file systems in memory.
-func tmpfsUse(pid int, mounts ...string) uint64 {
+// tmpfsUse sums what lies in a sandbox's own file systems in memory, and names
+// their devices.
+func tmpfsUse(pid int, mounts ...string) (uint64, map[uint64]bool) {
 	var sum uint64
+	devices := map[uint64]bool{}
 	for _, m := range mounts {
+		at := fmt.Sprintf("/proc/%d/root/%s", pid, m)
 		var fs unix.Statfs_t
-		if unix.Statfs(fmt.Sprintf("/proc/%d/root/%s", pid, m), &fs) == nil && fs.Type == unix.TMPFS_MAGIC {
-			sum += (fs.Blocks - fs.Bfree) * uint64(fs.Bsize)
+		var st unix.Stat_t
+		if unix.Statfs(at, &fs) != nil || fs.Type != unix.TMPFS_MAGIC || unix.Stat(at, &st) != nil {
+			continue
+		}
+		sum += (fs.Blocks - fs.Bfree) * uint64(fs.Bsize)
+		devices[uint64(st.Dev)] = true
+	}
+	return sum, devices
+}
+
+// unlinkedTime bounds one search: a program may hold many descriptors.
+const unlinkedTime = 100 * time.Millisecond
+
+// inode names a file of the host.
+type inode struct{ device, number uint64 }
+
+// unlinked gives the sizes of files that processes hold or map and that have
+// no name any more, so that no walk over folders finds them. It includes what
+// memfd_create makes.
+func unlinked(pids []int) map[inode]uint64 {
+	found := map[inode]uint64{}
+	until := time.Now().Add(unlinkedTime)
+	for _, pid := range pids {
+		dir := fmt.Sprintf("/proc/%d/fd", pid)
+		entries, _ := os.ReadDir(dir)
+		for _, e := range entries {
+			if to, err := os.Readlink(filepath.Join(dir, e.Name())); err == nil && nameless(to) {
+				note(found, filepath.Join(dir, e.Name()))
+			}
+		}
+		maps, _ := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+		for line := range strings.Lines(string(maps)) {
+			if nameless(strings.TrimSpace(line)) {
+				noteMapped(found, pid, line)
+			}
+		}
+		if time.Now().After(until) {
+			break
 		}
 	}
-	return sum
+	return found
+}
+
+func nameless(link string) bool { return strings.HasSuffix(link, " (deleted)") }
+
+func note(found map[inode]uint64, path string) bool {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return false
+	}
+	if st.Nlink == 0 {
+		found[inode{uint64(st.Dev), st.Ino}] = uint64(st.Blocks) * 512
+	}
+	return true
+}
+
+// noteMapped looks a mapping's file up. Who may not is told the length of the
+// mapping, which is an upper bound.
+func noteMapped(found map[inode]uint64, pid int, line string) {
+	f := strings.Fields(line)
+	if len(f) < 6 || f[4] == "0" || note(found, fmt.Sprintf("/proc/%d/map_files/%s", pid, f[0])) {
+		return
+	}
+	var from, to uint64
+	var major, minor uint32
+	n, err1 := strconv.ParseUint(f[4], 10, 64)
+	_, err2 := fmt.Sscanf(f[0], "%x-%x", &from, &to)
+	_, err3 := fmt.Sscanf(f[3], "%x:%x", &major, &minor)
+	id := inode{unix.Mkdev(major, minor), n}
+	if errors.Join(err1, err2, err3) == nil && found[id] == 0 {
+		found[id] = to - from
+	}
 }
 
 // diskUse is what lies under some folders.
 type diskUse struct{ bytes, inodes uint64 }
 
 // measure stops early once past the limit: a program can make files faster
-// than they are counted.
+// than they are counted. What it hides, by a path longer than the kernel takes
+// or a folder that cannot be listed, counts as more than any limit.
 func measure(dirs []string, stop diskUse) diskUse {
 	var u diskUse
 	for _, dir := range dirs {
 		_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+			if errors.Is(err, unix.ENAMETOOLONG) || errors.Is(err, unix.EACCES) {
+				u.inodes = ^uint64(0)
+				return fs.SkipAll
+			}
 			if err != nil {
 				return nil // it vanished while we looked
 			}
 			info, err := d.Info()
+			if errors.Is(err, unix.ENAMETOOLONG) {
+				u.inodes = ^uint64(0)
+				return fs.SkipAll
+			}
 			if err != nil {
 				return nil
 			}
@@ -87,4 +174,13 @@ func measure(dirs []string, stop diskUse) diskUse {
 		})
 	}
 	return u
+}
+
+// free is what others may still write on the file system of dir.
+func free(dir string) uint64 {
+	var fs unix.Statfs_t
+	if unix.Statfs(dir, &fs) != nil {
+		return ^uint64(0)
+	}
+	return fs.Bavail * uint64(fs.Bsize)
 }

@@ -1,0 +1,89 @@
+package sandbox_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"nullius.dev/kit/sandbox"
+)
+
+// TestWorks: what experiments do every day goes on working behind the wall.
+func TestWorks(t *testing.T) {
+	eachLevel(t, func(t *testing.T, s *sandbox.Sandbox, level string) {
+		for _, c := range []struct{ name, code, want string }{
+			{"threads", "from concurrent.futures import ThreadPoolExecutor as T\nprint(sum(T(8).map(lambda x: x * x, range(10))))", "285\n"},
+			{"subprocess", "import subprocess\nprint(subprocess.run('echo a | tr a b; exit 3', shell=True, capture_output=True))",
+				"CompletedProcess(args='echo a | tr a b; exit 3', returncode=3, stdout=b'b\\n', stderr=b'')\n"},
+			{"a pool of processes", "import multiprocessing as m\nwith m.Pool(3) as p: print(sum(p.map(abs, range(-5, 0))))", "15\n"},
+			{"a pool that spawns", spawned, "6\n"},
+			{"a queue", "import multiprocessing as m\nq = m.Queue(); p = m.Process(target=q.put, args=('hi',)); p.start(); print(q.get()); p.join(); print(p.exitcode)", "hi\n0\n"},
+			{"a manager", "import multiprocessing as m\nwith m.Manager() as g:\n    d = g.dict(); p = m.Process(target=d.update, args=({'a': 1},)); p.start(); p.join(); print(dict(d))", "{'a': 1}\n"},
+			{"a server of forks", "import multiprocessing as m\nm.set_start_method('forkserver')\nif __name__ == '__main__':\n    p = m.Process(target=print, args=('forked',)); p.start(); p.join()", "forked\n"},
+			{"shared memory", "from multiprocessing import shared_memory as s\na = s.SharedMemory(create=True, size=1 << 20); a.buf[0] = 7\nb = s.SharedMemory(a.name); print(b.buf[0]); b.close(); a.close(); a.unlink()", "7\n"},
+			{"the promised /dev/shm", "open('/dev/shm/x', 'wb').write(b'x' * (8 << 20)); import os; print(os.path.getsize('/dev/shm/x'))", "8388608\n"},
+			{"a pseudo-terminal", "import pty, os\npid, fd = pty.fork()\nif pid == 0: os.execv('/bin/echo', ['echo', 'from a terminal'])\nprint(os.read(fd, 99)); os.waitpid(pid, 0)", "b'from a terminal\\r\\n'\n"},
+			{"temporary files", "import tempfile, os\nwith tempfile.TemporaryDirectory() as d:\n    open(d + '/x', 'w').write('x'); print(os.listdir(d))\nwith tempfile.NamedTemporaryFile() as f: print(f.write(b'abc'))", "['x']\n3\n"},
+			{"files that are copied and renamed", "import shutil, os\nopen('a', 'w').write('x'); shutil.copy2('a', 'b'); os.chmod('b', 0o600); os.rename('b', 'c'); os.makedirs('d/e'); shutil.move('c', 'd/e/c'); shutil.rmtree('d'); print(os.listdir())", "['a']\n"},
+			{"a database", "import sqlite3\nc = sqlite3.connect('db'); c.execute('create table t (x)'); c.execute('insert into t values (1)'); c.commit(); print(c.execute('select * from t').fetchall())", "[(1,)]\n"},
+			{"an event loop", "import asyncio\nasync def f():\n    p = await asyncio.create_subprocess_exec('echo', 'async', stdout=-1); return await p.communicate()\nprint(asyncio.run(f()))", "(b'async\\n', None)\n"},
+			{"the clock, a locale and random numbers", "import time, os, locale, random, uuid\nassert time.time() > 1e9 and len(os.urandom(9)) == 9 and uuid.uuid4(); print(os.cpu_count() > 0)", "True\n"},
+			{"numpy with its BLAS", "import numpy as n\na = n.random.default_rng(0).normal(size=(200, 200)); print(round(float(n.linalg.norm(a @ n.linalg.inv(a) - n.eye(200))), 6))", "0.0\n"},
+			{"numpy with a pool", "import numpy as n, multiprocessing as m\nwith m.Pool(2) as p: print(sum(p.map(n.linalg.det, [n.eye(3), 2 * n.eye(2)])))", "5.0\n"},
+			{"a map of a file", "import numpy as n\na = n.memmap('m', dtype='f8', mode='w+', shape=(1000,)); a[:] = 1; a.flush(); print(n.memmap('m', dtype='f8').sum())", "1000.0\n"},
+			{"matplotlib and its cache", "import matplotlib.pyplot as p, os, matplotlib\np.plot([1, 2]); p.title('$x^2$'); p.savefig('f.png'); p.savefig('f.pdf'); print(sorted(os.listdir()), os.path.isdir(matplotlib.get_cachedir()))", "['f.pdf', 'f.png'] True\n"},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				if level == "landlock" && c.name == "a pseudo-terminal" {
+					t.Log("not promised at this level")
+					return
+				}
+				r := work(t, s, nil, c.code)
+				if r.out != c.want || r.ExitCode != 0 {
+					t.Errorf("%q, want %q; %s, exit code %d; %s", r.out, c.want, r.End, r.ExitCode, r.err)
+				}
+			})
+		}
+	})
+}
+
+const spawned = `
+import multiprocessing as m
+if __name__ == '__main__':
+    m.set_start_method('spawn')
+    with m.Pool(2) as p: print(sum(p.map(int, ['1', '2', '3'])))`
+
+func work(t *testing.T, s *sandbox.Sandbox, p *sandbox.Python, code string) run {
+	t.Helper()
+	return do(t, s, sandbox.Spec{
+		Argv: []string{"python", "-c", code}, Python: p, Dir: "/work", Limits: sandbox.Limits{MemoryBytes: 2 << 30, Wall: 2 * time.Minute},
+		Env:   []string{"PATH=" + p.SearchPath(), "HOME=/tmp", "TMPDIR=/tmp", "MPLBACKEND=Agg", "OPENBLAS_NUM_THREADS=1", "OMP_NUM_THREADS=1", "LC_ALL=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1"},
+		Binds: []sandbox.Bind{{Source: t.TempDir(), Target: "/work", Writable: true}},
+	})
+}
+
+// TestWorks_torch learns a line on the CPU, with workers that load data, where torch is installed.
+func TestWorks_torch(t *testing.T) {
+	eachLevel(t, func(t *testing.T, s *sandbox.Sandbox, level string) {
+		p, err := s.FindPython(t.Context(), "", []string{"torch"})
+		if err != nil {
+			t.Logf("not run: torch is not installed (sudo apt-get install -y python3-torch): %v", err)
+			return
+		}
+		r := work(t, s, p, `
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+torch.manual_seed(0)
+x = torch.linspace(-1, 1, 64).unsqueeze(1)
+d = DataLoader(TensorDataset(x, 3 * x), batch_size=16, num_workers=2)
+m = torch.nn.Linear(1, 1); o = torch.optim.SGD(m.parameters(), lr=0.3)
+for i in range(12):
+    for a, b in d: o.zero_grad(); torch.nn.functional.mse_loss(m(a), b).backward(); o.step()
+torch.save(m.state_dict(), 'm.pt')
+print(round(float(torch.load('m.pt')['weight']), 1))`)
+		if strings.TrimSpace(r.out) != "3.0" {
+			t.Errorf("%q, %s, exit code %d; %s", r.out, r.End, r.ExitCode, r.err)
+		}
+	})
+}
