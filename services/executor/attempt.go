@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -30,6 +31,7 @@ type attempt struct {
 	slots  []*slot
 	kill   chan struct{} // closed by a cancel without grace
 	once   sync.Once
+	began  chan struct{} // closed when the program is about to run
 
 	mu sync.Mutex // guards r
 	r  *record
@@ -45,7 +47,7 @@ func (n *node) attempt(ctx context.Context, msg jetstream.Msg, r *record, set []
 	id := r.GetJob().GetJobId()
 	ctx, span := n.span(ctx, "executor.job")
 	defer span.End()
-	a := &attempt{n: n, number: r.GetAttempt(), msg: msg, id: id, job: r.GetJob(), slots: set, r: r, kill: make(chan struct{})}
+	a := &attempt{n: n, number: r.GetAttempt(), msg: msg, id: id, job: r.GetJob(), slots: set, r: r, kill: make(chan struct{}), began: make(chan struct{})}
 	publish := func(b []byte) { _ = n.s.d.Bus.NC.Publish(logSubject(id), b) }
 	a.out = newLogStream(publish, r.GetAttempt(), executorv1.LogChunk_STDOUT)
 	a.errs = newLogStream(publish, r.GetAttempt(), executorv1.LogChunk_STDERR)
@@ -62,6 +64,7 @@ func (n *node) attempt(ctx context.Context, msg jetstream.Msg, r *record, set []
 	var helpers sync.WaitGroup
 	helpers.Go(func() { a.watch(run, cancel) })
 	helpers.Go(func() { a.tick(run) })
+	helpers.Go(func() { a.outlive(run) })
 	res, err := a.run(run)
 	a.finish(ctx, run, res, err)
 	cancel(nil)
@@ -72,7 +75,7 @@ func (n *node) attempt(ctx context.Context, msg jetstream.Msg, r *record, set []
 func (a *attempt) finish(ctx, run context.Context, res *executorv1.JobResult, err error) {
 	log := a.n.s.log.With("job_id", a.id, "attempt", a.number)
 	defer a.n.state.forget(a.id)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	ctx, cancel := lasting(ctx)
 	defer cancel()
 	if err == nil {
 		err = a.commit(ctx, res)
@@ -83,30 +86,76 @@ func (a *attempt) finish(ctx, run context.Context, res *executorv1.JobResult, er
 		}
 	}
 	if errors.Is(err, errLeaseLost) || errors.Is(context.Cause(run), errLeaseLost) {
-		log.WarnContext(ctx, "attempt discarded: another one has taken over")
+		end := endSuperseded
+		if errors.Is(context.Cause(run), errLeaseLost) && res == nil {
+			end = endLeaseLost
+		}
+		log.WarnContext(ctx, "attempt discarded: another one has taken over", "end", end)
+		a.tookOver(ctx, end)
 		return // the message is the other's
 	}
-	end := endInfra
-	if errors.Is(context.Cause(run), errDrain) {
+	end, full := endInfra, ""
+	switch {
+	case errors.Is(err, errDrain), errors.Is(context.Cause(run), errDrain):
 		end = endInterrupted
-	} else {
+	case isStorageFull(err):
+		end, full = endFull, storageText(err)
+		log.WarnContext(ctx, "no room to run a job", "error", err)
+	default:
 		log.ErrorContext(ctx, "attempt failed by the node's own trouble", "error", err)
 	}
-	if e := a.update(ctx, func(r *record) { r.lose(end, poisonWithin, time.Now()) }); e != nil {
+	if e := a.update(ctx, func(r *record) { r.lose(end); r.Full = full }); e != nil {
 		log.WarnContext(ctx, "give the job back", "error", e)
 	}
-	if end == endInterrupted {
+	switch end {
+	case endInterrupted:
 		_ = a.msg.Nak()
-		return
+	case endFull:
+		_ = a.msg.NakWithDelay(5 * fullEvery)
+	default:
+		_ = a.msg.NakWithDelay(time.Second)
 	}
-	_ = a.msg.NakWithDelay(time.Second)
+}
+
+// tookOver writes in the record of the attempt that goes on how this one
+// ended, unless it has ended itself: ends are never changed.
+func (a *attempt) tookOver(ctx context.Context, end string) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	_, err := a.n.s.jobs.change(ctx, a.id, func(r *record) (bool, error) {
+		for _, e := range r.Earlier {
+			if !r.ended() && e.GetNumber() == a.number && e.GetEnd() == endLost {
+				e.End = end
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+	if err != nil {
+		a.n.s.log.DebugContext(ctx, "note the take-over", "job_id", a.id, "error", err)
+	}
+}
+
+// outlive says in the record that the node still lives some time after the
+// program began: its loss is no fault of the program from then on.
+func (a *attempt) outlive(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-a.began:
+	}
+	if pause(ctx, poisonWithin) {
+		if err := a.update(ctx, func(r *record) { r.Outlived = true }); err != nil {
+			a.n.s.log.DebugContext(ctx, "note that the node lives", "job_id", a.id, "error", err)
+		}
+	}
 }
 
 // commit is the only way a result comes into the world: a compare-and-set at
 // the revision this attempt holds.
 func (a *attempt) commit(ctx context.Context, res *executorv1.JobResult) error {
 	return a.update(ctx, func(r *record) {
-		r.State, r.Result, r.WaitingFor = executorv1.State_ENDED, res, ""
+		r.State, r.Result, r.WaitingFor, r.Full = executorv1.State_ENDED, res, "", ""
 	})
 }
 
@@ -124,8 +173,8 @@ func (a *attempt) update(ctx context.Context, change func(*record)) error {
 			return nil
 		}
 		if !errors.Is(err, fault.Conflict) {
-			// An unknown outcome: the record tells.
-			if !errors.Is(err, fault.Unavailable) || !pause(ctx, 500*time.Millisecond) {
+			// An unknown outcome, or a full broker: the record tells.
+			if !errors.Is(err, fault.Unavailable) && !isStorageFull(err) || !pause(ctx, 500*time.Millisecond) {
 				return err
 			}
 		}
@@ -232,27 +281,43 @@ func (a *attempt) run(ctx context.Context) (*executorv1.JobResult, error) {
 		return nil, err
 	}
 	began := time.Now()
+	close(a.began)
 	log.DebugContext(ctx, "job runs", "argv", a.job.GetArgv())
 	box, err := a.n.s.d.Sandbox.Run(ctx, a.spec(ctx, binds))
 	if err != nil {
 		return a.stageFailed(ctx, err)
 	}
 	// From here on a cancel comes too late: what was run is collected.
-	late := context.WithoutCancel(ctx)
 	if cause := context.Cause(ctx); box.End == sandbox.Cancelled && !errors.Is(cause, errCancelled) {
 		return nil, cause
 	}
-	if err := a.setState(late, executorv1.State_COLLECTING); err != nil {
+	if err := a.setState(context.WithoutCancel(ctx), executorv1.State_COLLECTING); err != nil {
 		return nil, err
 	}
-	res := a.result(box, began)
-	if err := a.collect(late, res); err != nil {
-		return nil, err
+	return a.harvest(ctx, a.result(box, began))
+}
+
+// harvest stores what the program left. Nothing of it runs any more, so a full
+// store can be waited for.
+func (a *attempt) harvest(run context.Context, ended *executorv1.JobResult) (*executorv1.JobResult, error) {
+	late, cancel := lasting(run)
+	defer cancel()
+	var res *executorv1.JobResult
+	err := a.whileFull(run, func() error {
+		res = proto.Clone(ended).(*executorv1.JobResult)
+		err := a.collect(late, res)
+		if err == nil {
+			res.Stdout, err = a.out.store(late, a.n.s.d.Blobs)
+		}
+		if err == nil {
+			res.Stderr, err = a.errs.store(late, a.n.s.d.Blobs)
+		}
+		return err
+	})
+	if errors.Is(err, errCancelled) {
+		return a.early(executorv1.EndReason_CANCELLED, "cancelled while its results waited for room in the blob store"), nil
 	}
-	if res.Stdout, err = a.out.store(late, a.n.s.d.Blobs); err != nil {
-		return nil, err
-	}
-	if res.Stderr, err = a.errs.store(late, a.n.s.d.Blobs); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return res, nil
@@ -260,6 +325,9 @@ func (a *attempt) run(ctx context.Context) (*executorv1.JobResult, error) {
 
 // stageFailed tells the job's own faults from the node's.
 func (a *attempt) stageFailed(ctx context.Context, err error) (*executorv1.JobResult, error) {
+	if isStorageFull(err) && ctx.Err() == nil {
+		return nil, err
+	}
 	if ctx.Err() != nil && errors.Is(context.Cause(ctx), errCancelled) {
 		return a.early(executorv1.EndReason_CANCELLED, "cancelled before the program ran"), nil
 	}

@@ -123,7 +123,7 @@ func (n *node) judge(ctx context.Context, r *record) (verdict, time.Duration) {
 		if held {
 			return verdictLater, n.s.cfg.BusyDelay + rand.N(n.s.cfg.BusyDelay/4+1)
 		}
-		r.lose(endLost, poisonWithin, time.Now())
+		r.lose(endLost)
 	}
 	switch {
 	case r.GetCancelRequested():
@@ -177,6 +177,7 @@ func (n *node) held(ctx context.Context, r *record) (bool, error) {
 func (n *node) claim(ctx context.Context, r *record) error {
 	r.Attempt++
 	r.State, r.Node, r.Instance, r.Began, r.WaitingFor = executorv1.State_CLAIMED, n.s.name, n.instance, time.Time{}, ""
+	r.Outlived, r.Full = false, ""
 	return n.s.jobs.put(ctx, r)
 }
 

@@ -92,6 +92,8 @@ type record struct {
 	Instance string    // of the node that holds the claim
 	Began    time.Time // when the program of this attempt began; zero: not yet
 	Force    bool      // cancel without grace
+	Outlived bool      // this attempt's node lived on past the first poisonWithin of the program
+	Full     string    // the store that has no room for this attempt's results; empty: none
 	Poison   int       // attempts lost while the program ran, soon after its start
 	Losses   int       // all attempts lost
 	Infra    int       // attempts ended by the node's own trouble
@@ -105,6 +107,8 @@ type stored struct {
 	Instance string          `json:"instance,omitempty"`
 	Began    *time.Time      `json:"began,omitempty"`
 	Force    bool            `json:"force,omitempty"`
+	Outlived bool            `json:"outlived,omitempty"`
+	Full     string          `json:"full,omitempty"`
 	Poison   int             `json:"poison,omitempty"`
 	Losses   int             `json:"losses,omitempty"`
 	Infra    int             `json:"infra,omitempty"`
@@ -122,7 +126,7 @@ func (r *record) encode() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := stored{Record: b, Instance: r.Instance, Force: r.Force, Poison: r.Poison, Losses: r.Losses, Infra: r.Infra}
+	s := stored{Record: b, Instance: r.Instance, Force: r.Force, Outlived: r.Outlived, Full: r.Full, Poison: r.Poison, Losses: r.Losses, Infra: r.Infra}
 	if !r.Began.IsZero() {
 		s.Began = &r.Began
 	}
@@ -137,7 +141,10 @@ func decodeRecord(data []byte, revision uint64) (*record, error) {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return nil, err
 	}
-	r := &record{JobRecord: &executorv1.JobRecord{}, Instance: s.Instance, Force: s.Force, Poison: s.Poison, Losses: s.Losses, Infra: s.Infra, revision: revision}
+	r := &record{
+		JobRecord: &executorv1.JobRecord{}, Instance: s.Instance, Force: s.Force, Outlived: s.Outlived, Full: s.Full,
+		Poison: s.Poison, Losses: s.Losses, Infra: s.Infra, revision: revision,
+	}
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(s.Record, r.JobRecord); err != nil {
 		return nil, err
 	}
@@ -153,7 +160,10 @@ func decodeRecord(data []byte, revision uint64) (*record, error) {
 func (r *record) ended() bool { return r.GetState() == executorv1.State_ENDED }
 
 // lose notes the end of an attempt that gave no result, and puts the job back.
-func (r *record) lose(end string, poisonWithin time.Duration, at time.Time) {
+// An executor that was lost before it could say that it outlived the first
+// poisonWithin of the program may have been killed by it; clocks and the time
+// at which somebody notices do not matter.
+func (r *record) lose(end string) {
 	r.Earlier = append(r.Earlier, &executorv1.Attempt{Number: r.GetAttempt(), Node: r.GetNode(), End: end})
 	if len(r.Earlier) > 20 {
 		r.Earlier = r.Earlier[len(r.Earlier)-20:]
@@ -161,7 +171,7 @@ func (r *record) lose(end string, poisonWithin time.Duration, at time.Time) {
 	switch end {
 	case endLost:
 		r.Losses++
-		if !r.Began.IsZero() && at.Sub(r.Began) <= poisonWithin {
+		if !r.Began.IsZero() && !r.Outlived {
 			r.Poison++
 		}
 	case endInfra:
@@ -171,7 +181,7 @@ func (r *record) lose(end string, poisonWithin time.Duration, at time.Time) {
 }
 
 func (r *record) requeue() {
-	r.State, r.Node, r.Instance, r.Began, r.Started = executorv1.State_QUEUED, "", "", time.Time{}, nil
+	r.State, r.Node, r.Instance, r.Began, r.Started, r.Outlived = executorv1.State_QUEUED, "", "", time.Time{}, nil, false
 }
 
 // end writes a result that no attempt made.
@@ -190,6 +200,9 @@ const (
 	endInfra       = "INFRA"
 	endLost        = "LOST"
 	endInterrupted = "INTERRUPTED"
+	endFull        = "STORAGE_FULL" // there was no room to stage it; counts nowhere
+	endLeaseLost   = "LEASE_LOST"   // taken over while it ran
+	endSuperseded  = "SUPERSEDED"   // taken over, found at the commit
 )
 
 func (j *jobs) get(ctx context.Context, id string) (*record, error) {

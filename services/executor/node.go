@@ -238,7 +238,6 @@ func (n *node) heartbeats(ctx context.Context) {
 			return
 		case <-beat.C:
 		}
-		n.state.touch()
 		if err := n.announce(ctx); err != nil {
 			n.s.log.WarnContext(ctx, "heartbeat", "error", err)
 		}

@@ -124,6 +124,10 @@ func (s *Service) ListNodes(ctx context.Context) (*executorv1.ListNodesResponse,
 // explain says why a queued job waits. It never fails: the record matters more.
 func (s *Service) explain(ctx context.Context, r *record) *executorv1.JobRecord {
 	out := proto.Clone(r.JobRecord).(*executorv1.JobRecord)
+	if r.Full != "" {
+		out.WaitingFor = r.Full
+		return out
+	}
 	if r.GetState() != executorv1.State_QUEUED {
 		return out
 	}

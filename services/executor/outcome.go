@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"sort"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"nullius.dev/kit/fault"
 	"nullius.dev/kit/sandbox"
 	"nullius.dev/kit/store"
 	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
@@ -110,6 +112,9 @@ func (a *attempt) collect(ctx context.Context, res *executorv1.JobResult) error 
 		manifest = append(manifest, f)
 	}
 	snapshot, err := store.PutManifest(ctx, blobs, manifest)
+	if err != nil && !errors.Is(err, fault.Invalid) {
+		return err
+	}
 	if err != nil {
 		// Twins that differ in case only: the job's doing, and its files are refused.
 		taken.Refused = append(taken.Refused, collect.Refused{Path: a.job.GetOutDir(), Reason: err.Error()})

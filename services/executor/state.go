@@ -20,7 +20,7 @@ import (
 )
 
 // poisonWithin is how soon after the start of a program the loss of its node
-// counts against the job.
+// counts against the job: executor.md, section 9.3.
 const poisonWithin = 30 * time.Second
 
 // stateDir is a node's folder: a lock, the name of the instance that used it
@@ -69,12 +69,6 @@ func (s *stateDir) path(parts ...string) string {
 	return filepath.Join(append([]string{s.dir}, parts...)...)
 }
 
-// touch notes that the node lives, so that its successor knows when it died.
-func (s *stateDir) touch() {
-	now := time.Now()
-	_ = os.Chtimes(s.path("instance"), now, now)
-}
-
 func noteName(job string) string { return hex.EncodeToString([]byte(job)) + ".json" }
 
 // write keeps a note before the program begins; it must survive a crash.
@@ -121,14 +115,8 @@ func (s *stateDir) notes() []note {
 // recover clears what a former instance in the same folder left: its claims,
 // its messages, its key and its files. Its programs died with it.
 func (n *node) recover(ctx context.Context) error {
-	died := time.Now()
 	former, err := os.ReadFile(n.state.path("instance"))
 	if err == nil {
-		if st, err := os.Stat(n.state.path("instance")); err == nil {
-			if last := st.ModTime().Add(n.s.cfg.Heartbeat); last.Before(died) {
-				died = last
-			}
-		}
 		if id := strings.TrimSpace(string(former)); id != "" {
 			if err := n.s.jobs.nodes.Delete(ctx, id); err != nil {
 				return busFault(err, "forget the former instance")
@@ -136,7 +124,7 @@ func (n *node) recover(ctx context.Context) error {
 		}
 	}
 	for _, note := range n.state.notes() {
-		if err := n.release(ctx, note, died); err != nil {
+		if err := n.release(ctx, note); err != nil {
 			return err
 		}
 	}
@@ -152,12 +140,12 @@ func (n *node) recover(ctx context.Context) error {
 	return nil
 }
 
-func (n *node) release(ctx context.Context, note note, died time.Time) error {
+func (n *node) release(ctx context.Context, note note) error {
 	_, err := n.s.jobs.change(ctx, note.Job, func(r *record) (bool, error) {
 		if r.ended() || r.Instance != note.Instance || r.GetAttempt() != note.Attempt {
 			return false, nil
 		}
-		r.lose(endLost, poisonWithin, died)
+		r.lose(endLost)
 		return true, nil
 	})
 	if err != nil && !errors.Is(err, fault.NotFound) {

@@ -67,6 +67,9 @@ func (s *Service) Watch(ctx context.Context, req *executorv1.WatchRequest, send 
 			if err := f.state(ctx, r); err != nil {
 				return err
 			}
+			if r.Full != "" {
+				return storageFault(r)
+			}
 		case <-again.C:
 			if err := f.waiting(ctx); err != nil {
 				return err
