@@ -48,7 +48,7 @@ func (x *Index) Abstracts(ctx context.Context, engine string, of map[string]stri
 	n := 0
 	err := x.within(ctx, func(w *writer) error {
 		for record, abstract := range of {
-			rows, err := w.rows(ctx, `SELECT p.rowid, p.extra FROM record r JOIN paper p ON p.rowid = r.paper WHERE r.name = ?`, engine+":"+record)
+			rows, err := w.rows(ctx, `SELECT p.rowid, p.extra, p.abstract FROM record r JOIN paper p ON p.rowid = r.paper WHERE r.name = ?`, engine+":"+record)
 			if err != nil {
 				return err
 			}
@@ -127,12 +127,12 @@ func (w *writer) rows(ctx context.Context, q string, args ...any) (map[int64]pap
 	out := map[int64]paper.Paper{}
 	for rows.Next() {
 		var id int64
-		var extra string
-		if err := rows.Scan(&id, &extra); err != nil {
+		var extra, abstract string
+		if err := rows.Scan(&id, &extra, &abstract); err != nil {
 			return nil, err
 		}
-		var p paper.Paper
-		if err := json.Unmarshal([]byte(extra), &p); err != nil {
+		p, err := unpack(extra, abstract)
+		if err != nil {
 			return nil, err
 		}
 		out[id] = p
@@ -177,7 +177,7 @@ func (w *writer) known(ctx context.Context, p paper.Paper) (map[int64]paper.Pape
 		if q.value == "" {
 			continue
 		}
-		rows, err := w.rows(ctx, `SELECT rowid, extra FROM paper WHERE `+q.by+` = ? LIMIT 20`, q.value)
+		rows, err := w.rows(ctx, `SELECT rowid, extra, abstract FROM paper WHERE `+q.by+` = ? LIMIT 20`, q.value)
 		if err != nil {
 			return nil, err
 		}
@@ -202,7 +202,9 @@ func (w *writer) remove(ctx context.Context, row int64) error {
 }
 
 func (w *writer) insert(ctx context.Context, source string, p paper.Paper) error {
-	extra, err := json.Marshal(p)
+	rest := p
+	rest.Abstract = ""
+	extra, err := json.Marshal(rest)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 // schemaVersion is written into a new file; one of another version is refused.
-const schemaVersion = "2"
+const schemaVersion = "3"
 
 const schema = `
 CREATE TABLE IF NOT EXISTS paper(
@@ -107,18 +107,23 @@ func (x *Index) Search(ctx context.Context, r query.Rung, from, to, limit int) (
 	if r.Any {
 		join, words = " OR ", x.telling(ctx, words)
 	}
+	for _, w := range words {
+		if x.Rarity(ctx, w) >= common {
+			return x.broad(ctx, words, join, from, to, limit)
+		}
+	}
 	if from == 0 && to == 0 { // the best are found in the full-text table alone, which is much faster
-		return x.papers(ctx, `SELECT p.extra FROM (SELECT rowid, rank AS score FROM paper_fts WHERE paper_fts MATCH ? ORDER BY rank LIMIT ?) f
+		return x.papers(ctx, `SELECT p.extra, p.abstract FROM (SELECT rowid, rank AS score FROM paper_fts WHERE paper_fts MATCH ? ORDER BY rank LIMIT ?) f
 			JOIN paper p ON p.rowid = f.rowid ORDER BY f.score, p.citations DESC, p.year DESC, p.id LIMIT ?`, quote(words, join), limit+20, limit)
 	}
-	return x.papers(ctx, `SELECT p.extra FROM paper_fts f JOIN paper p ON p.rowid = f.rowid
+	return x.papers(ctx, `SELECT p.extra, p.abstract FROM paper_fts f JOIN paper p ON p.rowid = f.rowid
 		WHERE paper_fts MATCH ? AND (? = 0 OR p.year >= ?) AND (? = 0 OR p.year <= ?)
 		ORDER BY rank, p.citations DESC, p.year DESC, p.id LIMIT ?`,
 		quote(words, join), from, from, to, to, limit)
 }
 
 // common is the number of papers from which on a word is not counted further: that it is common is enough to know.
-const common = 2000
+const common = 1000
 
 // telling leaves out the words that are common, since whoever asks for alternatives wants the others.
 func (x *Index) telling(ctx context.Context, words []string) []string {
@@ -134,7 +139,7 @@ func (x *Index) telling(ctx context.Context, words []string) []string {
 	return rare
 }
 
-// Rarity counts the papers in which a word occurs, up to 2,000.
+// Rarity counts the papers in which a word occurs, up to 1,000.
 func (x *Index) Rarity(ctx context.Context, word string) int {
 	if n, ok := x.counts.get(word); ok {
 		return n
@@ -150,14 +155,14 @@ func (x *Index) Rarity(ctx context.Context, word string) int {
 
 // ByID finds papers by DOI or arXiv number.
 func (x *Index) ByID(ctx context.Context, doi, arXiv string) ([]paper.Paper, error) {
-	return x.papers(ctx, `SELECT extra FROM paper WHERE doi = ? OR arxiv = ?`, doi, arXiv)
+	return x.papers(ctx, `SELECT extra, abstract FROM paper WHERE doi = ? OR arxiv = ?`, doi, arXiv)
 }
 
 // ByTitle finds the papers that may bear a title: those that do, then those that share most words.
 func (x *Index) ByTitle(ctx context.Context, title string, limit int) ([]paper.Paper, error) {
 	norm := text.Norm(title)
-	out, err := x.papers(ctx, `SELECT extra FROM paper WHERE title_norm = ? UNION ALL
-		SELECT p.extra FROM title t JOIN paper p ON p.rowid = t.paper WHERE t.norm = ? LIMIT ?`, norm, norm, limit)
+	out, err := x.papers(ctx, `SELECT extra, abstract FROM paper WHERE title_norm = ? UNION ALL
+		SELECT p.extra, p.abstract FROM title t JOIN paper p ON p.rowid = t.paper WHERE t.norm = ? LIMIT ?`, norm, norm, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -186,17 +191,25 @@ func (x *Index) papers(ctx context.Context, q string, args ...any) ([]paper.Pape
 	defer rows.Close()
 	var out []paper.Paper
 	for rows.Next() {
-		var extra string
-		if err := rows.Scan(&extra); err != nil {
+		var extra, abstract string
+		if err := rows.Scan(&extra, &abstract); err != nil {
 			return nil, fmt.Errorf("paper index: %w", err)
 		}
-		var p paper.Paper
-		if err := json.Unmarshal([]byte(extra), &p); err != nil {
+		p, err := unpack(extra, abstract)
+		if err != nil {
 			return nil, fmt.Errorf("paper index: %w", err)
 		}
 		out = append(out, p)
 	}
 	return out, rows.Err()
+}
+
+// unpack reads a record, whose abstract lies apart so that it is kept once.
+func unpack(extra, abstract string) (paper.Paper, error) {
+	var p paper.Paper
+	err := json.Unmarshal([]byte(extra), &p)
+	p.Abstract = abstract
+	return p, err
 }
 
 func quote(words []string, join string) string {
