@@ -23,7 +23,9 @@ type result map[string]struct {
 }
 
 func TestNames_list_the_embedded_templates(t *testing.T) {
-	if got, want := templates.Names(), []string{"MACE", "bandit_lite", "double_descent", "earthquake-prediction", "grokking", "seir"}; !slices.Equal(got, want) {
+	if got, want := templates.Names(), []string{
+		"MACE", "bandit_lite", "double_descent", "earthquake-prediction", "grokking", "seir", "tensorf",
+	}; !slices.Equal(got, want) {
 		t.Fatalf("names %v, want %v", got, want)
 	}
 	for _, name := range templates.Names() {
@@ -90,6 +92,7 @@ func TestBaselines_give_the_published_numbers(t *testing.T) {
 
 func TestSmokeSize_runs_too(t *testing.T) {
 	figures := map[string][]string{
+		"tensorf":               {"rendered.png", "curves.png", "quality.png"},
 		"MACE":                  {"parity.png", "errors.png", "drift.png"},
 		"bandit_lite":           {"regret.png"},
 		"double_descent":        {"test_error.png", "threshold.png", "wide_narrow.png"},
@@ -137,6 +140,8 @@ func TestLiteSize_shows_the_known_effects(t *testing.T) {
 	}{
 		{"MACE", "large", "force_rmse", 0.15, 0.19}, // of true forces of 1.56
 		{"MACE", "small", "force_rmse", 0.18, 0.4},
+		{"tensorf", "few", "psnr", 30, 33.5},
+		{"tensorf", "many", "psnr", 27, 29.5},
 	}
 	measured := map[string]result{}
 	for _, tt := range tests {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import textwrap
 
 import matplotlib
 
@@ -95,7 +96,7 @@ def plot_parity(runs: list[Run], dataset: str) -> None:
         axis.scatter(seed["true"], seed["predicted"], s=4, alpha=0.4, linewidths=0, color=COLOURS[index % len(COLOURS)])
         axis.axline((0, 0), (1, 1), color="#777777", linestyle="--", linewidth=0.8)
         error = info[dataset]["final_info_dict"]["force_rmse"][0]
-        axis.set(title="%s\nRMSE %.3g" % (label, error), aspect="equal")
+        axis.set(title="%s\nRMSE %.3g" % (textwrap.fill(label, 26), error), aspect="equal")
         if index + columns >= len(runs):
             axis.set_xlabel("true force component")
             axis.tick_params(labelbottom=True)
