@@ -85,7 +85,9 @@ func New(store Store, owner string, key func() string, rule func() Rule) *Limite
 const (
 	defaultQueue = 300 * time.Second
 	tellEvery    = 2 * time.Second
-	askStore     = 2 * time.Second
+	// patience is how long an engine that is left alone is waited for: once, not each time for longer.
+	patience = firstOpen
+	askStore = 2 * time.Second
 )
 
 // Wait returns when a request may be sent, or *Closed, ErrQueue or ctx's error.
@@ -110,7 +112,7 @@ func (l *Limiter) wait(ctx context.Context, a Ask, tell func(Place)) (Done, erro
 		}
 		done, err := l.turn(ctx, a, tell)
 		var c *Closed
-		if !errors.As(err, &c) || c.Quota || !a.Patient {
+		if !errors.As(err, &c) || c.Quota || !a.Patient || c.For > patience {
 			return done, err
 		}
 		until := time.Now().Add(c.For)

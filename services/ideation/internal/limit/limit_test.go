@@ -313,3 +313,35 @@ func TestWait_WithoutTheBusAtHalfTheRate(t *testing.T) {
 		t.Errorf("four requests in %s", took)
 	}
 }
+
+// TestWait_ThePatientWaitForAnEngineThatIsLeftAlone, and go on when it answers again.
+func TestWait_ThePatientWaitForAnEngineThatIsLeftAlone(t *testing.T) {
+	s := limit.Memory()
+	leave := func(d, span time.Duration) {
+		t.Helper()
+		if _, _, err := s.Change(t.Context(), key(), func(_ limit.State, now int64) limit.State {
+			return limit.State{Opened: now + d.Milliseconds(), Span: span.Milliseconds(), Failures: 5}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := limit.New(s, "p", key, rule(limit.Rule{}))
+	leave(300*time.Millisecond, time.Second)
+	if _, err := l.Wait(t.Context(), limit.Ask{}, quiet); err == nil {
+		t.Error("the impatient got through")
+	}
+	told := ""
+	done, err := l.Wait(t.Context(), limit.Ask{Patient: true}, func(p limit.Place) { told = p.Why })
+	if err != nil || told == "" {
+		t.Fatalf("got %v, told %q", err, told)
+	}
+	done(t.Context(), limit.Result{Outcome: limit.Broken}) // the test fails: left alone for twice as long, 30 s at least
+	var closed *limit.Closed
+	if _, err := l.Wait(t.Context(), limit.Ask{}, quiet); !errors.As(err, &closed) || closed.For < 29*time.Second {
+		t.Errorf("got %v", err)
+	}
+	leave(time.Minute, time.Minute)
+	if _, err := l.Wait(t.Context(), limit.Ask{Patient: true}, quiet); !errors.As(err, &closed) {
+		t.Errorf("a minute was waited for: %v", err)
+	}
+}
