@@ -21,6 +21,8 @@ type Shared struct {
 	// then answers, but its node takes no job.
 	Sandbox Box
 	Refusal error
+	// Hurry, when closed, ends a drain early.
+	Hurry <-chan struct{}
 	// GPUs replaces NVML in tests; nil: NVML.
 	GPUs gpu.Finder
 }
@@ -28,7 +30,7 @@ type Shared struct {
 // Attach puts the service and this machine's node on a host.
 func Attach(h *app.Host, net *rpc.Network, cfg Config, s Shared) error {
 	svc, err := New(cfg, Deps{
-		Log: h.Log(), Tracer: h.Tracer(), Bus: s.Bus, Blobs: s.Blobs, Sandbox: s.Sandbox, Refusal: s.Refusal, GPUs: s.GPUs,
+		Log: h.Log(), Tracer: h.Tracer(), Meter: h.Meter(), Hurry: s.Hurry, Bus: s.Bus, Blobs: s.Blobs, Sandbox: s.Sandbox, Refusal: s.Refusal, GPUs: s.GPUs,
 	})
 	if err != nil {
 		return err

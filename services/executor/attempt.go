@@ -81,6 +81,7 @@ func (a *attempt) finish(ctx, run context.Context, res *executorv1.JobResult, er
 		err = a.commit(ctx, res)
 		if err == nil {
 			log.InfoContext(ctx, "job ended", "reason", res.GetEndReason().String(), "wall", res.GetWall().AsDuration().String())
+			a.n.s.metrics.ended(ctx, a.job.GetPool(), res)
 			a.n.acknowledge(ctx, a.msg)
 			return
 		}
@@ -91,6 +92,7 @@ func (a *attempt) finish(ctx, run context.Context, res *executorv1.JobResult, er
 			end = endLeaseLost
 		}
 		log.WarnContext(ctx, "attempt discarded: another one has taken over", "end", end)
+		a.n.s.metrics.lost(ctx, end)
 		a.tookOver(ctx, end)
 		return // the message is the other's
 	}
@@ -104,6 +106,7 @@ func (a *attempt) finish(ctx, run context.Context, res *executorv1.JobResult, er
 	default:
 		log.ErrorContext(ctx, "attempt failed by the node's own trouble", "error", err)
 	}
+	a.n.s.metrics.lost(ctx, end)
 	if e := a.update(ctx, func(r *record) { r.lose(end); r.Full = full }); e != nil {
 		log.WarnContext(ctx, "give the job back", "error", e)
 	}

@@ -140,6 +140,7 @@ func (n *node) judge(ctx context.Context, r *record) (verdict, time.Duration) {
 	if err := n.s.jobs.put(ctx, r); err != nil {
 		return verdictLater, time.Second
 	}
+	n.s.metrics.ended(ctx, r.GetJob().GetPool(), r.GetResult())
 	if r.GetResult().GetEndReason() == executorv1.EndReason_DEAD {
 		n.s.jobs.bury(ctx, r)
 	}

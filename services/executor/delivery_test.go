@@ -9,6 +9,8 @@ import (
 	"nullius.dev/kit/kittest"
 	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
 	"nullius.dev/proto/subject"
+	"nullius.dev/services/executor"
+	"nullius.dev/services/executor/internal/gpu"
 )
 
 func queueIsEmpty(t *testing.T, w *world) {
@@ -89,4 +91,27 @@ func TestExecutor_CancelAgainstCompletionHasOneEnd(t *testing.T) {
 	}
 	t.Logf("ends: %v", ends)
 	queueIsEmpty(t, w)
+}
+
+func TestExecutor_AMessageDeliveredTooOftenBecomesADeadLetter(t *testing.T) {
+	w := newWorld(t)
+	cfg := quick(t.TempDir())
+	cfg.MaxDeliver, cfg.BusyDelay = 2, 50*time.Millisecond
+	gpus := gpu.Fake{List: []gpu.Device{{UUID: "GPU-a", Model: "NVIDIA T4", MemoryBytes: 16 << 30}}}
+	w.client, _ = w.start(cfg, executor.Shared{Sandbox: box(t), GPUs: gpus})
+	j := w.job("never-fits", good)
+	j.Pool, j.Gpu = "gpu", &executorv1.Gpu{Count: 2}
+	w.submit(w.client, j)
+	r := w.watch(w.client, j.GetJobId()).record.GetResult()
+	if r.GetEndReason() != executorv1.EndReason_DEAD || r.GetMessage() != "its message was delivered 2 times without an end" {
+		t.Errorf("%v", r)
+	}
+	queueIsEmpty(t, w)
+	kittest.Eventually(t, 10*time.Second, func() error {
+		s, err := w.bus.JS.Stream(t.Context(), subject.StreamJobsDead)
+		if err == nil && s.CachedInfo().State.Msgs != 1 {
+			err = fmt.Errorf("%d dead letters", s.CachedInfo().State.Msgs)
+		}
+		return err
+	})
 }

@@ -60,7 +60,7 @@ func openJobs(ctx context.Context, b *bus.Conn, cfg Config) (*jobs, error) {
 		return nil, err
 	}
 	if j.state, err = b.KV(ctx, jetstream.KeyValueConfig{
-		Bucket: subject.BucketJobState, History: 1, Storage: jetstream.FileStorage, MaxBytes: 128 << 20, MaxValueSize: 1 << 20,
+		Bucket: subject.BucketJobState, History: 1, Storage: jetstream.FileStorage, MaxBytes: stateBytes, MaxValueSize: 1 << 20,
 	}); err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (j *jobs) consumer(ctx context.Context, pool string) (jetstream.Consumer, e
 	}
 	c, err := j.stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
 		Durable: name, FilterSubject: subject.Jobs(pool), AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait: j.cfg.AckWait, MaxDeliver: -1, MaxAckPending: 10_000, MaxWaiting: 4096,
+		AckWait: j.cfg.AckWait, MaxDeliver: j.cfg.MaxDeliver, MaxAckPending: 10_000, MaxWaiting: 4096,
 	})
 	return c, bus.Fault(err, "open the consumer of pool "+pool)
 }

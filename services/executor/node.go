@@ -58,12 +58,19 @@ func (s *Service) Run(ctx context.Context) error {
 	if err := n.recover(ctx); err != nil {
 		return err
 	}
+	stopGauge, err := s.metrics.observe(n.slots)
+	if err != nil {
+		return fault.Wrap(err, fault.Internal, "INTERNAL", "the executor's metrics cannot be made")
+	}
+	defer stopGauge()
 	// Attempts outlive the order to stop: draining lets them end.
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	var group errgroup.Group
 	beat, quiet := context.WithCancel(work)
 	group.Go(func() error { n.heartbeats(beat); return nil })
+	group.Go(func() error { n.pruning(beat); return nil })
+	group.Go(func() error { return n.listen(beat) })
 	if err := n.announce(ctx); err != nil {
 		s.log.WarnContext(ctx, "announce node", "error", err)
 	}
@@ -95,7 +102,19 @@ func (n *node) drain(work context.Context, stop context.CancelCauseFunc, fetcher
 	}
 	late := time.AfterFunc(n.s.cfg.DrainTimeout, func() { stop(errDrain) })
 	defer late.Stop()
+	ended := make(chan struct{})
+	var hurry sync.WaitGroup
+	hurry.Go(func() {
+		select {
+		case <-n.s.d.Hurry: // nil: never
+			n.s.log.WarnContext(work, "told to hurry: interrupting what runs")
+			stop(errDrain)
+		case <-ended:
+		}
+	})
 	_ = fetchers.Wait() // each waits for its attempts
+	close(ended)
+	hurry.Wait()
 }
 
 func (s *Service) newNode(ctx context.Context) (*node, error) {
@@ -194,6 +213,9 @@ func (n *node) fetch(ctx context.Context, c jetstream.Consumer) jetstream.Msg {
 	if ctx.Err() != nil {
 		_ = msg.Nak()
 		return nil
+	}
+	if m, err := msg.Metadata(); err == nil && m.NumDelivered > 1 {
+		n.s.metrics.redelivered.Add(ctx, 1)
 	}
 	return msg
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
 	"nullius.dev/kit/bus"
@@ -50,6 +51,12 @@ type Config struct {
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
 	MinFreeBytes uint64        `yaml:"min_free_bytes"` // of disk, below which no job starts
 	Limits       Ceiling       `yaml:"limits"`
+	// KeepRecords is how long the record of an ended job is kept; its files and
+	// measurements are elsewhere.
+	KeepRecords time.Duration `yaml:"keep_records"`
+	// MaxDeliver is how often a message is delivered before its job is dead. It
+	// is a safety net: attempts are counted in the job's record.
+	MaxDeliver int `yaml:"max_deliver"`
 }
 
 // Ceiling bounds what a job may ask for; it is also the default.
@@ -69,6 +76,7 @@ func DefaultConfig() Config {
 		Listen: "127.0.0.1:7003", Pools: []string{"cpu"},
 		Heartbeat: 15 * time.Second, NodeTTL: 45 * time.Second, AckWait: 60 * time.Second, BusyDelay: 30 * time.Second,
 		Grace: 30 * time.Second, DrainTimeout: 10 * time.Minute, MinFreeBytes: 512 << 20,
+		KeepRecords: 30 * 24 * time.Hour, MaxDeliver: maxDeliver,
 		Limits: Ceiling{Wall: 2 * time.Hour, DiskBytes: 10 << 30, FileBytes: 4 << 30, Processes: 512, OpenFiles: 1024, Inodes: 200_000},
 	}
 }
@@ -93,6 +101,10 @@ func (c Config) Validate() error {
 		return bad("node_ttl", "must be at least twice the heartbeat")
 	case c.AckWait < 2*c.Heartbeat:
 		return bad("ack_wait", "must be at least twice the heartbeat")
+	case c.KeepRecords < time.Hour:
+		return bad("keep_records", "%s is under an hour", c.KeepRecords)
+	case c.MaxDeliver < 1:
+		return bad("max_deliver", "must be positive")
 	case c.Limits.Wall <= 0 || c.Limits.Processes <= 0 || c.Limits.OpenFiles <= 0:
 		return bad("limits", "wall, processes and open_files must be positive")
 	}
@@ -110,20 +122,24 @@ type Box interface {
 type Deps struct {
 	Log     *slog.Logger
 	Tracer  trace.TracerProvider // nil: no spans
+	Meter   metric.MeterProvider // nil: no metrics
 	Bus     *bus.Conn
 	Blobs   store.Blobs
-	Sandbox Box        // nil: this node runs nothing, and Refusal says why
-	Refusal error      // why there is no sandbox
-	GPUs    gpu.Finder // nil: NVML where it is built in
+	Sandbox Box   // nil: this node runs nothing, and Refusal says why
+	Refusal error // why there is no sandbox
+	// Hurry, when closed, ends a drain: what still runs is interrupted.
+	Hurry <-chan struct{}
+	GPUs  gpu.Finder // nil: NVML where it is built in
 }
 
 // Service answers for every job of its broker. Its node runs them.
 type Service struct {
-	cfg  Config
-	d    Deps
-	log  *slog.Logger
-	jobs *jobs
-	name string
+	cfg     Config
+	d       Deps
+	log     *slog.Logger
+	jobs    *jobs
+	name    string
+	metrics *metrics
 }
 
 // New makes a service. Open prepares what it needs in the broker.
@@ -148,7 +164,11 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if d.GPUs == nil {
 		d.GPUs = gpu.System()
 	}
-	return &Service{cfg: cfg, d: d, log: d.Log, name: strings.ToValidUTF8(name, "_")}, nil
+	m, err := newMetrics(d.Meter)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "INTERNAL", "the executor's metrics cannot be made")
+	}
+	return &Service{cfg: cfg, d: d, log: d.Log, name: strings.ToValidUTF8(name, "_"), metrics: m}, nil
 }
 
 // Open creates or binds the executor's streams and buckets.

@@ -3,7 +3,10 @@ package main
 
 import (
 	"context"
+	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"nullius.dev/kit/app"
@@ -28,11 +31,34 @@ func main() {
 	process.Main("executor", defaults, func(c *config) *process.Common { return &c.Common }, attach)
 }
 
+// hurry is closed by the second signal: the first one drains the node. A third
+// ends the process at once.
+func hurry(h *app.Host) <-chan struct{} {
+	out := make(chan struct{})
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	h.Go("signals", time.Second, func(ctx context.Context) error {
+		defer signal.Stop(signals)
+		for n := 0; ; n++ {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-signals:
+			}
+			if n == 1 {
+				close(out)
+				signal.Stop(signals)
+			}
+		}
+	})
+	return out
+}
+
 func attach(h *app.Host, p process.Process, cfg config) error {
 	if cfg.State == "" {
 		cfg.State = filepath.Join(p.DataDir, "executor")
 	}
-	shared := executor.Shared{Bus: p.Bus, Blobs: p.Blobs}
+	shared := executor.Shared{Bus: p.Bus, Blobs: p.Blobs, Hurry: hurry(h)}
 	box, err := sandbox.New(h.Context(), cfg.Sandbox, h.Log())
 	if err != nil {
 		h.Log().ErrorContext(h.Context(), "this node takes no jobs", "error", err)

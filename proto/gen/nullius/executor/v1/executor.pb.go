@@ -204,7 +204,7 @@ func (x LogChunk_Stream) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogChunk_Stream.Descriptor instead.
 func (LogChunk_Stream) EnumDescriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{20, 0}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{21, 0}
 }
 
 // Job is what to run. Its digest covers everything but labels.
@@ -501,11 +501,15 @@ func (x *DataMount) GetPath() string {
 }
 
 type Environment struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Modules       []string               `protobuf:"bytes,1,rep,name=modules,proto3" json:"modules,omitempty"`         // Python modules that must import
-	Interpreter   string                 `protobuf:"bytes,2,opt,name=interpreter,proto3" json:"interpreter,omitempty"` // empty: found as templates.md section 4 says
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Modules     []string               `protobuf:"bytes,1,rep,name=modules,proto3" json:"modules,omitempty"`         // Python modules that must import
+	Interpreter string                 `protobuf:"bytes,2,opt,name=interpreter,proto3" json:"interpreter,omitempty"` // empty: found as templates.md section 4 says
+	// Blob of a requirements.txt: name, version, marker and hash in each line. Empty: the interpreter as it is. Else the packages are
+	// installed once, by digest, and mounted read-only; how is the node's setting, environments.mode.
+	Requirements   string `protobuf:"bytes,3,opt,name=requirements,proto3" json:"requirements,omitempty"`
+	SystemPackages bool   `protobuf:"varint,4,opt,name=system_packages,json=systemPackages,proto3" json:"system_packages,omitempty"` // what is installed for the interpreter is visible beside the requirements
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Environment) Reset() {
@@ -550,6 +554,20 @@ func (x *Environment) GetInterpreter() string {
 		return x.Interpreter
 	}
 	return ""
+}
+
+func (x *Environment) GetRequirements() string {
+	if x != nil {
+		return x.Requirements
+	}
+	return ""
+}
+
+func (x *Environment) GetSystemPackages() bool {
+	if x != nil {
+		return x.SystemPackages
+	}
+	return false
 }
 
 // Limits lower the node's; zero means the node's default.
@@ -925,7 +943,11 @@ type JobResult struct {
 	Interpreter         string                 `protobuf:"bytes,26,opt,name=interpreter,proto3" json:"interpreter,omitempty"`
 	Earlier             []*Attempt             `protobuf:"bytes,27,rep,name=earlier,proto3" json:"earlier,omitempty"`
 	GpuUuids            []string               `protobuf:"bytes,28,rep,name=gpu_uuids,json=gpuUuids,proto3" json:"gpu_uuids,omitempty"`
-	Outputs             []*CollectedOutput     `protobuf:"bytes,29,rep,name=outputs,proto3" json:"outputs,omitempty"` // declared outputs that were collected, by path; at most 200
+	Outputs             []*CollectedOutput     `protobuf:"bytes,29,rep,name=outputs,proto3" json:"outputs,omitempty"`              // declared outputs that were collected, by path; at most 200
+	GpuXid              uint32                 `protobuf:"varint,30,opt,name=gpu_xid,json=gpuXid,proto3" json:"gpu_xid,omitempty"` // the driver's error that one of the GPUs reported during the run; 0: none
+	Gpus                []*GpuUse              `protobuf:"bytes,31,rep,name=gpus,proto3" json:"gpus,omitempty"`
+	Environment         string                 `protobuf:"bytes,32,opt,name=environment,proto3" json:"environment,omitempty"` // digest of the packages' key; empty: the interpreter as it is
+	Packages            string                 `protobuf:"bytes,33,opt,name=packages,proto3" json:"packages,omitempty"`       // blob: what is installed, a name==version in each line
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -1163,6 +1185,199 @@ func (x *JobResult) GetOutputs() []*CollectedOutput {
 	return nil
 }
 
+func (x *JobResult) GetGpuXid() uint32 {
+	if x != nil {
+		return x.GpuXid
+	}
+	return 0
+}
+
+func (x *JobResult) GetGpus() []*GpuUse {
+	if x != nil {
+		return x.Gpus
+	}
+	return nil
+}
+
+func (x *JobResult) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *JobResult) GetPackages() string {
+	if x != nil {
+		return x.Packages
+	}
+	return ""
+}
+
+// GpuUse is what a job did with one GPU, sampled once a second.
+type GpuUse struct {
+	state                 protoimpl.MessageState `protogen:"open.v1"`
+	Uuid                  string                 `protobuf:"bytes,1,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	Model                 string                 `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
+	Driver                string                 `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
+	Held                  *durationpb.Duration   `protobuf:"bytes,4,opt,name=held,proto3" json:"held,omitempty"`
+	UtilizationMean       float64                `protobuf:"fixed64,5,opt,name=utilization_mean,json=utilizationMean,proto3" json:"utilization_mean,omitempty"`                     // percent
+	UtilizationP95        float64                `protobuf:"fixed64,6,opt,name=utilization_p95,json=utilizationP95,proto3" json:"utilization_p95,omitempty"`                        // percent
+	MemoryUtilizationMean float64                `protobuf:"fixed64,7,opt,name=memory_utilization_mean,json=memoryUtilizationMean,proto3" json:"memory_utilization_mean,omitempty"` // percent of time in which memory was read or written
+	PeakMemoryBytes       uint64                 `protobuf:"varint,8,opt,name=peak_memory_bytes,json=peakMemoryBytes,proto3" json:"peak_memory_bytes,omitempty"`
+	EnergyJoules          *float64               `protobuf:"fixed64,9,opt,name=energy_joules,json=energyJoules,proto3,oneof" json:"energy_joules,omitempty"`    // of the whole device, by its counter; unset: it has none
+	EnergyEstimated       bool                   `protobuf:"varint,10,opt,name=energy_estimated,json=energyEstimated,proto3" json:"energy_estimated,omitempty"` // integral of the power, for want of a counter
+	ClockMeanMhz          float64                `protobuf:"fixed64,11,opt,name=clock_mean_mhz,json=clockMeanMhz,proto3" json:"clock_mean_mhz,omitempty"`
+	ThrottledSeconds      map[string]float64     `protobuf:"bytes,12,rep,name=throttled_seconds,json=throttledSeconds,proto3" json:"throttled_seconds,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"` // by reason
+	TemperatureMaxCelsius uint32                 `protobuf:"varint,13,opt,name=temperature_max_celsius,json=temperatureMaxCelsius,proto3" json:"temperature_max_celsius,omitempty"`
+	EccCorrected          uint64                 `protobuf:"varint,14,opt,name=ecc_corrected,json=eccCorrected,proto3" json:"ecc_corrected,omitempty"` // during the run
+	EccUncorrected        uint64                 `protobuf:"varint,15,opt,name=ecc_uncorrected,json=eccUncorrected,proto3" json:"ecc_uncorrected,omitempty"`
+	Xids                  []uint32               `protobuf:"varint,16,rep,packed,name=xids,proto3" json:"xids,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
+}
+
+func (x *GpuUse) Reset() {
+	*x = GpuUse{}
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GpuUse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GpuUse) ProtoMessage() {}
+
+func (x *GpuUse) ProtoReflect() protoreflect.Message {
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GpuUse.ProtoReflect.Descriptor instead.
+func (*GpuUse) Descriptor() ([]byte, []int) {
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GpuUse) GetUuid() string {
+	if x != nil {
+		return x.Uuid
+	}
+	return ""
+}
+
+func (x *GpuUse) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *GpuUse) GetDriver() string {
+	if x != nil {
+		return x.Driver
+	}
+	return ""
+}
+
+func (x *GpuUse) GetHeld() *durationpb.Duration {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
+func (x *GpuUse) GetUtilizationMean() float64 {
+	if x != nil {
+		return x.UtilizationMean
+	}
+	return 0
+}
+
+func (x *GpuUse) GetUtilizationP95() float64 {
+	if x != nil {
+		return x.UtilizationP95
+	}
+	return 0
+}
+
+func (x *GpuUse) GetMemoryUtilizationMean() float64 {
+	if x != nil {
+		return x.MemoryUtilizationMean
+	}
+	return 0
+}
+
+func (x *GpuUse) GetPeakMemoryBytes() uint64 {
+	if x != nil {
+		return x.PeakMemoryBytes
+	}
+	return 0
+}
+
+func (x *GpuUse) GetEnergyJoules() float64 {
+	if x != nil && x.EnergyJoules != nil {
+		return *x.EnergyJoules
+	}
+	return 0
+}
+
+func (x *GpuUse) GetEnergyEstimated() bool {
+	if x != nil {
+		return x.EnergyEstimated
+	}
+	return false
+}
+
+func (x *GpuUse) GetClockMeanMhz() float64 {
+	if x != nil {
+		return x.ClockMeanMhz
+	}
+	return 0
+}
+
+func (x *GpuUse) GetThrottledSeconds() map[string]float64 {
+	if x != nil {
+		return x.ThrottledSeconds
+	}
+	return nil
+}
+
+func (x *GpuUse) GetTemperatureMaxCelsius() uint32 {
+	if x != nil {
+		return x.TemperatureMaxCelsius
+	}
+	return 0
+}
+
+func (x *GpuUse) GetEccCorrected() uint64 {
+	if x != nil {
+		return x.EccCorrected
+	}
+	return 0
+}
+
+func (x *GpuUse) GetEccUncorrected() uint64 {
+	if x != nil {
+		return x.EccUncorrected
+	}
+	return 0
+}
+
+func (x *GpuUse) GetXids() []uint32 {
+	if x != nil {
+		return x.Xids
+	}
+	return nil
+}
+
 type CollectedOutput struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
@@ -1173,7 +1388,7 @@ type CollectedOutput struct {
 
 func (x *CollectedOutput) Reset() {
 	*x = CollectedOutput{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[10]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1185,7 +1400,7 @@ func (x *CollectedOutput) String() string {
 func (*CollectedOutput) ProtoMessage() {}
 
 func (x *CollectedOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[10]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1198,7 +1413,7 @@ func (x *CollectedOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectedOutput.ProtoReflect.Descriptor instead.
 func (*CollectedOutput) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{10}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CollectedOutput) GetPath() string {
@@ -1225,7 +1440,7 @@ type RefusedOutput struct {
 
 func (x *RefusedOutput) Reset() {
 	*x = RefusedOutput{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[11]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1237,7 +1452,7 @@ func (x *RefusedOutput) String() string {
 func (*RefusedOutput) ProtoMessage() {}
 
 func (x *RefusedOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[11]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1250,7 +1465,7 @@ func (x *RefusedOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefusedOutput.ProtoReflect.Descriptor instead.
 func (*RefusedOutput) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{11}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RefusedOutput) GetPath() string {
@@ -1278,7 +1493,7 @@ type LogDigest struct {
 
 func (x *LogDigest) Reset() {
 	*x = LogDigest{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[12]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1290,7 +1505,7 @@ func (x *LogDigest) String() string {
 func (*LogDigest) ProtoMessage() {}
 
 func (x *LogDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[12]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1303,7 +1518,7 @@ func (x *LogDigest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogDigest.ProtoReflect.Descriptor instead.
 func (*LogDigest) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{12}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LogDigest) GetDigest() string {
@@ -1331,14 +1546,14 @@ type Attempt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Number        int32                  `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
 	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
-	End           string                 `protobuf:"bytes,3,opt,name=end,proto3" json:"end,omitempty"` // INFRA, LOST, INTERRUPTED, LEASE_LOST, SUPERSEDED
+	End           string                 `protobuf:"bytes,3,opt,name=end,proto3" json:"end,omitempty"` // INFRA, GPU_FAULT, LOST, INTERRUPTED, LEASE_LOST, SUPERSEDED, STORAGE_FULL
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[13]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1350,7 +1565,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[13]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1363,7 +1578,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{13}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Attempt) GetNumber() int32 {
@@ -1396,7 +1611,7 @@ type SubmitRequest struct {
 
 func (x *SubmitRequest) Reset() {
 	*x = SubmitRequest{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[14]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1408,7 +1623,7 @@ func (x *SubmitRequest) String() string {
 func (*SubmitRequest) ProtoMessage() {}
 
 func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[14]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1421,7 +1636,7 @@ func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitRequest.ProtoReflect.Descriptor instead.
 func (*SubmitRequest) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{14}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SubmitRequest) GetJob() *Job {
@@ -1440,7 +1655,7 @@ type SubmitResponse struct {
 
 func (x *SubmitResponse) Reset() {
 	*x = SubmitResponse{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[15]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1452,7 +1667,7 @@ func (x *SubmitResponse) String() string {
 func (*SubmitResponse) ProtoMessage() {}
 
 func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[15]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1465,7 +1680,7 @@ func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitResponse.ProtoReflect.Descriptor instead.
 func (*SubmitResponse) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{15}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SubmitResponse) GetRecord() *JobRecord {
@@ -1484,7 +1699,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[16]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1496,7 +1711,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[16]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1509,7 +1724,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{16}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetRequest) GetJobId() string {
@@ -1528,7 +1743,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[17]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1540,7 +1755,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[17]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1553,7 +1768,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{17}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetResponse) GetRecord() *JobRecord {
@@ -1576,7 +1791,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[18]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1588,7 +1803,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[18]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1601,7 +1816,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{18}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WatchRequest) GetJobId() string {
@@ -1647,7 +1862,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[19]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1659,7 +1874,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[19]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1672,7 +1887,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{19}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WatchResponse) GetEvent() isWatchResponse_Event {
@@ -1758,7 +1973,7 @@ type LogChunk struct {
 
 func (x *LogChunk) Reset() {
 	*x = LogChunk{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[20]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1770,7 +1985,7 @@ func (x *LogChunk) String() string {
 func (*LogChunk) ProtoMessage() {}
 
 func (x *LogChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[20]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1783,7 +1998,7 @@ func (x *LogChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChunk.ProtoReflect.Descriptor instead.
 func (*LogChunk) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{20}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LogChunk) GetAttempt() int32 {
@@ -1826,7 +2041,7 @@ type LogGap struct {
 
 func (x *LogGap) Reset() {
 	*x = LogGap{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[21]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1838,7 +2053,7 @@ func (x *LogGap) String() string {
 func (*LogGap) ProtoMessage() {}
 
 func (x *LogGap) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[21]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1851,7 +2066,7 @@ func (x *LogGap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogGap.ProtoReflect.Descriptor instead.
 func (*LogGap) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{21}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *LogGap) GetAttempt() int32 {
@@ -1892,7 +2107,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[22]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +2119,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[22]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +2132,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{22}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CancelRequest) GetJobId() string {
@@ -1943,7 +2158,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[23]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1955,7 +2170,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[23]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1968,7 +2183,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{23}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CancelResponse) GetFound() State_Value {
@@ -1986,7 +2201,7 @@ type ListNodesRequest struct {
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[24]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1998,7 +2213,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[24]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2011,7 +2226,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{24}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{25}
 }
 
 type ListNodesResponse struct {
@@ -2025,7 +2240,7 @@ type ListNodesResponse struct {
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[25]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2037,7 +2252,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[25]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,7 +2265,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{25}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListNodesResponse) GetNodes() []*Node {
@@ -2096,7 +2311,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[26]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2108,7 +2323,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[26]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2121,7 +2336,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{26}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Node) GetName() string {
@@ -2233,7 +2448,7 @@ type Probe struct {
 
 func (x *Probe) Reset() {
 	*x = Probe{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[27]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2245,7 +2460,7 @@ func (x *Probe) String() string {
 func (*Probe) ProtoMessage() {}
 
 func (x *Probe) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[27]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2258,7 +2473,7 @@ func (x *Probe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probe.ProtoReflect.Descriptor instead.
 func (*Probe) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{27}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Probe) GetName() string {
@@ -2293,7 +2508,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[28]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2305,7 +2520,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[28]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2318,7 +2533,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{28}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Refusal) GetReason() string {
@@ -2346,18 +2561,21 @@ type Slot struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`       // "cpu-0" or the GPU's UUID
 	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`   // cpu, gpu
-	State         string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"` // FREE, BUSY
+	State         string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"` // FREE, BUSY; of a GPU also CHECKING, LEAKED, FOREIGN, QUARANTINED
 	Model         string                 `protobuf:"bytes,4,opt,name=model,proto3" json:"model,omitempty"` // of a GPU
 	MemoryBytes   uint64                 `protobuf:"varint,5,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
 	JobId         string                 `protobuf:"bytes,6,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"` // empty: none
 	Since         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=since,proto3" json:"since,omitempty"`
+	Reason        string                 `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`      // why it is neither free nor busy
+	Recheck       *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=recheck,proto3" json:"recheck,omitempty"`    // when a quarantine is looked at again
+	Pids          []uint32               `protobuf:"varint,10,rep,packed,name=pids,proto3" json:"pids,omitempty"` // of processes that hold its memory and are no job's
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Slot) Reset() {
 	*x = Slot{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[29]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2369,7 +2587,7 @@ func (x *Slot) String() string {
 func (*Slot) ProtoMessage() {}
 
 func (x *Slot) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[29]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2382,7 +2600,7 @@ func (x *Slot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slot.ProtoReflect.Descriptor instead.
 func (*Slot) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{29}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Slot) GetId() string {
@@ -2434,6 +2652,27 @@ func (x *Slot) GetSince() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Slot) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Slot) GetRecheck() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Recheck
+	}
+	return nil
+}
+
+func (x *Slot) GetPids() []uint32 {
+	if x != nil {
+		return x.Pids
+	}
+	return nil
+}
+
 var File_nullius_executor_v1_executor_proto protoreflect.FileDescriptor
 
 const file_nullius_executor_v1_executor_proto_rawDesc = "" +
@@ -2471,10 +2710,12 @@ const file_nullius_executor_v1_executor_proto_rawDesc = "" +
 	"\tmax_bytes\x18\x03 \x01(\x04R\bmaxBytes\"7\n" +
 	"\tDataMount\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x12\n" +
-	"\x04path\x18\x02 \x01(\tR\x04path\"I\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\"\x96\x01\n" +
 	"\vEnvironment\x12\x18\n" +
 	"\amodules\x18\x01 \x03(\tR\amodules\x12 \n" +
-	"\vinterpreter\x18\x02 \x01(\tR\vinterpreter\"\xed\x01\n" +
+	"\vinterpreter\x18\x02 \x01(\tR\vinterpreter\x12\"\n" +
+	"\frequirements\x18\x03 \x01(\tR\frequirements\x12'\n" +
+	"\x0fsystem_packages\x18\x04 \x01(\bR\x0esystemPackages\"\xed\x01\n" +
 	"\x06Limits\x12-\n" +
 	"\x04wall\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04wall\x12!\n" +
 	"\fmemory_bytes\x18\x02 \x01(\x04R\vmemoryBytes\x12\x1d\n" +
@@ -2530,7 +2771,8 @@ const file_nullius_executor_v1_executor_proto_rawDesc = "" +
 	"\astarted\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
 	"\x06result\x18\t \x01(\v2\x1e.nullius.executor.v1.JobResultR\x06result\x12)\n" +
 	"\x10cancel_requested\x18\n" +
-	" \x01(\bR\x0fcancelRequested\"\xec\t\n" +
+	" \x01(\bR\x0fcancelRequested\"\xf4\n" +
+	"\n" +
 	"\tJobResult\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\x05R\aattempt\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x124\n" +
@@ -2564,7 +2806,33 @@ const file_nullius_executor_v1_executor_proto_rawDesc = "" +
 	"\vinterpreter\x18\x1a \x01(\tR\vinterpreter\x126\n" +
 	"\aearlier\x18\x1b \x03(\v2\x1c.nullius.executor.v1.AttemptR\aearlier\x12\x1b\n" +
 	"\tgpu_uuids\x18\x1c \x03(\tR\bgpuUuids\x12>\n" +
-	"\aoutputs\x18\x1d \x03(\v2$.nullius.executor.v1.CollectedOutputR\aoutputs\"D\n" +
+	"\aoutputs\x18\x1d \x03(\v2$.nullius.executor.v1.CollectedOutputR\aoutputs\x12\x17\n" +
+	"\agpu_xid\x18\x1e \x01(\rR\x06gpuXid\x12/\n" +
+	"\x04gpus\x18\x1f \x03(\v2\x1b.nullius.executor.v1.GpuUseR\x04gpus\x12 \n" +
+	"\venvironment\x18  \x01(\tR\venvironment\x12\x1a\n" +
+	"\bpackages\x18! \x01(\tR\bpackages\"\xfd\x05\n" +
+	"\x06GpuUse\x12\x12\n" +
+	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x14\n" +
+	"\x05model\x18\x02 \x01(\tR\x05model\x12\x16\n" +
+	"\x06driver\x18\x03 \x01(\tR\x06driver\x12-\n" +
+	"\x04held\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04held\x12)\n" +
+	"\x10utilization_mean\x18\x05 \x01(\x01R\x0futilizationMean\x12'\n" +
+	"\x0futilization_p95\x18\x06 \x01(\x01R\x0eutilizationP95\x126\n" +
+	"\x17memory_utilization_mean\x18\a \x01(\x01R\x15memoryUtilizationMean\x12*\n" +
+	"\x11peak_memory_bytes\x18\b \x01(\x04R\x0fpeakMemoryBytes\x12(\n" +
+	"\renergy_joules\x18\t \x01(\x01H\x00R\fenergyJoules\x88\x01\x01\x12)\n" +
+	"\x10energy_estimated\x18\n" +
+	" \x01(\bR\x0fenergyEstimated\x12$\n" +
+	"\x0eclock_mean_mhz\x18\v \x01(\x01R\fclockMeanMhz\x12^\n" +
+	"\x11throttled_seconds\x18\f \x03(\v21.nullius.executor.v1.GpuUse.ThrottledSecondsEntryR\x10throttledSeconds\x126\n" +
+	"\x17temperature_max_celsius\x18\r \x01(\rR\x15temperatureMaxCelsius\x12#\n" +
+	"\recc_corrected\x18\x0e \x01(\x04R\feccCorrected\x12'\n" +
+	"\x0fecc_uncorrected\x18\x0f \x01(\x04R\x0eeccUncorrected\x12\x12\n" +
+	"\x04xids\x18\x10 \x03(\rR\x04xids\x1aC\n" +
+	"\x15ThrottledSecondsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01B\x10\n" +
+	"\x0e_energy_joules\"D\n" +
 	"\x0fCollectedOutput\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1d\n" +
 	"\n" +
@@ -2650,7 +2918,7 @@ const file_nullius_executor_v1_executor_proto_rawDesc = "" +
 	"\aRefusal\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x16\n" +
-	"\x06remedy\x18\x03 \x01(\tR\x06remedy\"\xc2\x01\n" +
+	"\x06remedy\x18\x03 \x01(\tR\x06remedy\"\xa4\x02\n" +
 	"\x04Slot\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
@@ -2658,7 +2926,11 @@ const file_nullius_executor_v1_executor_proto_rawDesc = "" +
 	"\x05model\x18\x04 \x01(\tR\x05model\x12!\n" +
 	"\fmemory_bytes\x18\x05 \x01(\x04R\vmemoryBytes\x12\x15\n" +
 	"\x06job_id\x18\x06 \x01(\tR\x05jobId\x120\n" +
-	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since2\xaf\x03\n" +
+	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\x124\n" +
+	"\arecheck\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\arecheck\x12\x12\n" +
+	"\x04pids\x18\n" +
+	" \x03(\rR\x04pids2\xaf\x03\n" +
 	"\x0fExecutorService\x12Q\n" +
 	"\x06Submit\x12\".nullius.executor.v1.SubmitRequest\x1a#.nullius.executor.v1.SubmitResponse\x12H\n" +
 	"\x03Get\x12\x1f.nullius.executor.v1.GetRequest\x1a .nullius.executor.v1.GetResponse\x12P\n" +
@@ -2679,7 +2951,7 @@ func file_nullius_executor_v1_executor_proto_rawDescGZIP() []byte {
 }
 
 var file_nullius_executor_v1_executor_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_nullius_executor_v1_executor_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_nullius_executor_v1_executor_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_nullius_executor_v1_executor_proto_goTypes = []any{
 	(State_Value)(0),              // 0: nullius.executor.v1.State.Value
 	(EndReason_Value)(0),          // 1: nullius.executor.v1.EndReason.Value
@@ -2694,92 +2966,98 @@ var file_nullius_executor_v1_executor_proto_goTypes = []any{
 	(*EndReason)(nil),             // 10: nullius.executor.v1.EndReason
 	(*JobRecord)(nil),             // 11: nullius.executor.v1.JobRecord
 	(*JobResult)(nil),             // 12: nullius.executor.v1.JobResult
-	(*CollectedOutput)(nil),       // 13: nullius.executor.v1.CollectedOutput
-	(*RefusedOutput)(nil),         // 14: nullius.executor.v1.RefusedOutput
-	(*LogDigest)(nil),             // 15: nullius.executor.v1.LogDigest
-	(*Attempt)(nil),               // 16: nullius.executor.v1.Attempt
-	(*SubmitRequest)(nil),         // 17: nullius.executor.v1.SubmitRequest
-	(*SubmitResponse)(nil),        // 18: nullius.executor.v1.SubmitResponse
-	(*GetRequest)(nil),            // 19: nullius.executor.v1.GetRequest
-	(*GetResponse)(nil),           // 20: nullius.executor.v1.GetResponse
-	(*WatchRequest)(nil),          // 21: nullius.executor.v1.WatchRequest
-	(*WatchResponse)(nil),         // 22: nullius.executor.v1.WatchResponse
-	(*LogChunk)(nil),              // 23: nullius.executor.v1.LogChunk
-	(*LogGap)(nil),                // 24: nullius.executor.v1.LogGap
-	(*CancelRequest)(nil),         // 25: nullius.executor.v1.CancelRequest
-	(*CancelResponse)(nil),        // 26: nullius.executor.v1.CancelResponse
-	(*ListNodesRequest)(nil),      // 27: nullius.executor.v1.ListNodesRequest
-	(*ListNodesResponse)(nil),     // 28: nullius.executor.v1.ListNodesResponse
-	(*Node)(nil),                  // 29: nullius.executor.v1.Node
-	(*Probe)(nil),                 // 30: nullius.executor.v1.Probe
-	(*Refusal)(nil),               // 31: nullius.executor.v1.Refusal
-	(*Slot)(nil),                  // 32: nullius.executor.v1.Slot
-	nil,                           // 33: nullius.executor.v1.Job.LabelsEntry
-	nil,                           // 34: nullius.executor.v1.Job.EnvEntry
-	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
-	(*v1.Measurement)(nil),        // 37: nullius.record.v1.Measurement
+	(*GpuUse)(nil),                // 13: nullius.executor.v1.GpuUse
+	(*CollectedOutput)(nil),       // 14: nullius.executor.v1.CollectedOutput
+	(*RefusedOutput)(nil),         // 15: nullius.executor.v1.RefusedOutput
+	(*LogDigest)(nil),             // 16: nullius.executor.v1.LogDigest
+	(*Attempt)(nil),               // 17: nullius.executor.v1.Attempt
+	(*SubmitRequest)(nil),         // 18: nullius.executor.v1.SubmitRequest
+	(*SubmitResponse)(nil),        // 19: nullius.executor.v1.SubmitResponse
+	(*GetRequest)(nil),            // 20: nullius.executor.v1.GetRequest
+	(*GetResponse)(nil),           // 21: nullius.executor.v1.GetResponse
+	(*WatchRequest)(nil),          // 22: nullius.executor.v1.WatchRequest
+	(*WatchResponse)(nil),         // 23: nullius.executor.v1.WatchResponse
+	(*LogChunk)(nil),              // 24: nullius.executor.v1.LogChunk
+	(*LogGap)(nil),                // 25: nullius.executor.v1.LogGap
+	(*CancelRequest)(nil),         // 26: nullius.executor.v1.CancelRequest
+	(*CancelResponse)(nil),        // 27: nullius.executor.v1.CancelResponse
+	(*ListNodesRequest)(nil),      // 28: nullius.executor.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),     // 29: nullius.executor.v1.ListNodesResponse
+	(*Node)(nil),                  // 30: nullius.executor.v1.Node
+	(*Probe)(nil),                 // 31: nullius.executor.v1.Probe
+	(*Refusal)(nil),               // 32: nullius.executor.v1.Refusal
+	(*Slot)(nil),                  // 33: nullius.executor.v1.Slot
+	nil,                           // 34: nullius.executor.v1.Job.LabelsEntry
+	nil,                           // 35: nullius.executor.v1.Job.EnvEntry
+	nil,                           // 36: nullius.executor.v1.GpuUse.ThrottledSecondsEntry
+	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
+	(*v1.Measurement)(nil),        // 39: nullius.record.v1.Measurement
 }
 var file_nullius_executor_v1_executor_proto_depIdxs = []int32{
-	33, // 0: nullius.executor.v1.Job.labels:type_name -> nullius.executor.v1.Job.LabelsEntry
-	34, // 1: nullius.executor.v1.Job.env:type_name -> nullius.executor.v1.Job.EnvEntry
+	34, // 0: nullius.executor.v1.Job.labels:type_name -> nullius.executor.v1.Job.LabelsEntry
+	35, // 1: nullius.executor.v1.Job.env:type_name -> nullius.executor.v1.Job.EnvEntry
 	4,  // 2: nullius.executor.v1.Job.outputs:type_name -> nullius.executor.v1.Output
 	5,  // 3: nullius.executor.v1.Job.data:type_name -> nullius.executor.v1.DataMount
 	6,  // 4: nullius.executor.v1.Job.environment:type_name -> nullius.executor.v1.Environment
 	7,  // 5: nullius.executor.v1.Job.limits:type_name -> nullius.executor.v1.Limits
 	8,  // 6: nullius.executor.v1.Job.gpu:type_name -> nullius.executor.v1.Gpu
-	35, // 7: nullius.executor.v1.Limits.wall:type_name -> google.protobuf.Duration
+	37, // 7: nullius.executor.v1.Limits.wall:type_name -> google.protobuf.Duration
 	3,  // 8: nullius.executor.v1.JobRecord.job:type_name -> nullius.executor.v1.Job
 	0,  // 9: nullius.executor.v1.JobRecord.state:type_name -> nullius.executor.v1.State.Value
-	36, // 10: nullius.executor.v1.JobRecord.submitted:type_name -> google.protobuf.Timestamp
-	36, // 11: nullius.executor.v1.JobRecord.started:type_name -> google.protobuf.Timestamp
+	38, // 10: nullius.executor.v1.JobRecord.submitted:type_name -> google.protobuf.Timestamp
+	38, // 11: nullius.executor.v1.JobRecord.started:type_name -> google.protobuf.Timestamp
 	12, // 12: nullius.executor.v1.JobRecord.result:type_name -> nullius.executor.v1.JobResult
-	36, // 13: nullius.executor.v1.JobResult.started:type_name -> google.protobuf.Timestamp
-	36, // 14: nullius.executor.v1.JobResult.ended:type_name -> google.protobuf.Timestamp
-	35, // 15: nullius.executor.v1.JobResult.queue_wait:type_name -> google.protobuf.Duration
+	38, // 13: nullius.executor.v1.JobResult.started:type_name -> google.protobuf.Timestamp
+	38, // 14: nullius.executor.v1.JobResult.ended:type_name -> google.protobuf.Timestamp
+	37, // 15: nullius.executor.v1.JobResult.queue_wait:type_name -> google.protobuf.Duration
 	1,  // 16: nullius.executor.v1.JobResult.end_reason:type_name -> nullius.executor.v1.EndReason.Value
 	7,  // 17: nullius.executor.v1.JobResult.limits:type_name -> nullius.executor.v1.Limits
-	14, // 18: nullius.executor.v1.JobResult.refused:type_name -> nullius.executor.v1.RefusedOutput
-	37, // 19: nullius.executor.v1.JobResult.measurements:type_name -> nullius.record.v1.Measurement
-	15, // 20: nullius.executor.v1.JobResult.stdout:type_name -> nullius.executor.v1.LogDigest
-	15, // 21: nullius.executor.v1.JobResult.stderr:type_name -> nullius.executor.v1.LogDigest
-	35, // 22: nullius.executor.v1.JobResult.cpu:type_name -> google.protobuf.Duration
-	35, // 23: nullius.executor.v1.JobResult.wall:type_name -> google.protobuf.Duration
-	16, // 24: nullius.executor.v1.JobResult.earlier:type_name -> nullius.executor.v1.Attempt
-	13, // 25: nullius.executor.v1.JobResult.outputs:type_name -> nullius.executor.v1.CollectedOutput
-	3,  // 26: nullius.executor.v1.SubmitRequest.job:type_name -> nullius.executor.v1.Job
-	11, // 27: nullius.executor.v1.SubmitResponse.record:type_name -> nullius.executor.v1.JobRecord
-	11, // 28: nullius.executor.v1.GetResponse.record:type_name -> nullius.executor.v1.JobRecord
-	11, // 29: nullius.executor.v1.WatchResponse.state:type_name -> nullius.executor.v1.JobRecord
-	23, // 30: nullius.executor.v1.WatchResponse.log:type_name -> nullius.executor.v1.LogChunk
-	24, // 31: nullius.executor.v1.WatchResponse.gap:type_name -> nullius.executor.v1.LogGap
-	11, // 32: nullius.executor.v1.WatchResponse.result:type_name -> nullius.executor.v1.JobRecord
-	2,  // 33: nullius.executor.v1.LogChunk.stream:type_name -> nullius.executor.v1.LogChunk.Stream
-	2,  // 34: nullius.executor.v1.LogGap.stream:type_name -> nullius.executor.v1.LogChunk.Stream
-	0,  // 35: nullius.executor.v1.CancelResponse.found:type_name -> nullius.executor.v1.State.Value
-	29, // 36: nullius.executor.v1.ListNodesResponse.nodes:type_name -> nullius.executor.v1.Node
-	36, // 37: nullius.executor.v1.ListNodesResponse.oldest_queued:type_name -> google.protobuf.Timestamp
-	30, // 38: nullius.executor.v1.Node.probes:type_name -> nullius.executor.v1.Probe
-	31, // 39: nullius.executor.v1.Node.refusals:type_name -> nullius.executor.v1.Refusal
-	32, // 40: nullius.executor.v1.Node.slots:type_name -> nullius.executor.v1.Slot
-	36, // 41: nullius.executor.v1.Node.heartbeat:type_name -> google.protobuf.Timestamp
-	36, // 42: nullius.executor.v1.Node.started:type_name -> google.protobuf.Timestamp
-	36, // 43: nullius.executor.v1.Slot.since:type_name -> google.protobuf.Timestamp
-	17, // 44: nullius.executor.v1.ExecutorService.Submit:input_type -> nullius.executor.v1.SubmitRequest
-	19, // 45: nullius.executor.v1.ExecutorService.Get:input_type -> nullius.executor.v1.GetRequest
-	21, // 46: nullius.executor.v1.ExecutorService.Watch:input_type -> nullius.executor.v1.WatchRequest
-	25, // 47: nullius.executor.v1.ExecutorService.Cancel:input_type -> nullius.executor.v1.CancelRequest
-	27, // 48: nullius.executor.v1.ExecutorService.ListNodes:input_type -> nullius.executor.v1.ListNodesRequest
-	18, // 49: nullius.executor.v1.ExecutorService.Submit:output_type -> nullius.executor.v1.SubmitResponse
-	20, // 50: nullius.executor.v1.ExecutorService.Get:output_type -> nullius.executor.v1.GetResponse
-	22, // 51: nullius.executor.v1.ExecutorService.Watch:output_type -> nullius.executor.v1.WatchResponse
-	26, // 52: nullius.executor.v1.ExecutorService.Cancel:output_type -> nullius.executor.v1.CancelResponse
-	28, // 53: nullius.executor.v1.ExecutorService.ListNodes:output_type -> nullius.executor.v1.ListNodesResponse
-	49, // [49:54] is the sub-list for method output_type
-	44, // [44:49] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	15, // 18: nullius.executor.v1.JobResult.refused:type_name -> nullius.executor.v1.RefusedOutput
+	39, // 19: nullius.executor.v1.JobResult.measurements:type_name -> nullius.record.v1.Measurement
+	16, // 20: nullius.executor.v1.JobResult.stdout:type_name -> nullius.executor.v1.LogDigest
+	16, // 21: nullius.executor.v1.JobResult.stderr:type_name -> nullius.executor.v1.LogDigest
+	37, // 22: nullius.executor.v1.JobResult.cpu:type_name -> google.protobuf.Duration
+	37, // 23: nullius.executor.v1.JobResult.wall:type_name -> google.protobuf.Duration
+	17, // 24: nullius.executor.v1.JobResult.earlier:type_name -> nullius.executor.v1.Attempt
+	14, // 25: nullius.executor.v1.JobResult.outputs:type_name -> nullius.executor.v1.CollectedOutput
+	13, // 26: nullius.executor.v1.JobResult.gpus:type_name -> nullius.executor.v1.GpuUse
+	37, // 27: nullius.executor.v1.GpuUse.held:type_name -> google.protobuf.Duration
+	36, // 28: nullius.executor.v1.GpuUse.throttled_seconds:type_name -> nullius.executor.v1.GpuUse.ThrottledSecondsEntry
+	3,  // 29: nullius.executor.v1.SubmitRequest.job:type_name -> nullius.executor.v1.Job
+	11, // 30: nullius.executor.v1.SubmitResponse.record:type_name -> nullius.executor.v1.JobRecord
+	11, // 31: nullius.executor.v1.GetResponse.record:type_name -> nullius.executor.v1.JobRecord
+	11, // 32: nullius.executor.v1.WatchResponse.state:type_name -> nullius.executor.v1.JobRecord
+	24, // 33: nullius.executor.v1.WatchResponse.log:type_name -> nullius.executor.v1.LogChunk
+	25, // 34: nullius.executor.v1.WatchResponse.gap:type_name -> nullius.executor.v1.LogGap
+	11, // 35: nullius.executor.v1.WatchResponse.result:type_name -> nullius.executor.v1.JobRecord
+	2,  // 36: nullius.executor.v1.LogChunk.stream:type_name -> nullius.executor.v1.LogChunk.Stream
+	2,  // 37: nullius.executor.v1.LogGap.stream:type_name -> nullius.executor.v1.LogChunk.Stream
+	0,  // 38: nullius.executor.v1.CancelResponse.found:type_name -> nullius.executor.v1.State.Value
+	30, // 39: nullius.executor.v1.ListNodesResponse.nodes:type_name -> nullius.executor.v1.Node
+	38, // 40: nullius.executor.v1.ListNodesResponse.oldest_queued:type_name -> google.protobuf.Timestamp
+	31, // 41: nullius.executor.v1.Node.probes:type_name -> nullius.executor.v1.Probe
+	32, // 42: nullius.executor.v1.Node.refusals:type_name -> nullius.executor.v1.Refusal
+	33, // 43: nullius.executor.v1.Node.slots:type_name -> nullius.executor.v1.Slot
+	38, // 44: nullius.executor.v1.Node.heartbeat:type_name -> google.protobuf.Timestamp
+	38, // 45: nullius.executor.v1.Node.started:type_name -> google.protobuf.Timestamp
+	38, // 46: nullius.executor.v1.Slot.since:type_name -> google.protobuf.Timestamp
+	38, // 47: nullius.executor.v1.Slot.recheck:type_name -> google.protobuf.Timestamp
+	18, // 48: nullius.executor.v1.ExecutorService.Submit:input_type -> nullius.executor.v1.SubmitRequest
+	20, // 49: nullius.executor.v1.ExecutorService.Get:input_type -> nullius.executor.v1.GetRequest
+	22, // 50: nullius.executor.v1.ExecutorService.Watch:input_type -> nullius.executor.v1.WatchRequest
+	26, // 51: nullius.executor.v1.ExecutorService.Cancel:input_type -> nullius.executor.v1.CancelRequest
+	28, // 52: nullius.executor.v1.ExecutorService.ListNodes:input_type -> nullius.executor.v1.ListNodesRequest
+	19, // 53: nullius.executor.v1.ExecutorService.Submit:output_type -> nullius.executor.v1.SubmitResponse
+	21, // 54: nullius.executor.v1.ExecutorService.Get:output_type -> nullius.executor.v1.GetResponse
+	23, // 55: nullius.executor.v1.ExecutorService.Watch:output_type -> nullius.executor.v1.WatchResponse
+	27, // 56: nullius.executor.v1.ExecutorService.Cancel:output_type -> nullius.executor.v1.CancelResponse
+	29, // 57: nullius.executor.v1.ExecutorService.ListNodes:output_type -> nullius.executor.v1.ListNodesResponse
+	53, // [53:58] is the sub-list for method output_type
+	48, // [48:53] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_nullius_executor_v1_executor_proto_init() }
@@ -2787,7 +3065,8 @@ func file_nullius_executor_v1_executor_proto_init() {
 	if File_nullius_executor_v1_executor_proto != nil {
 		return
 	}
-	file_nullius_executor_v1_executor_proto_msgTypes[19].OneofWrappers = []any{
+	file_nullius_executor_v1_executor_proto_msgTypes[10].OneofWrappers = []any{}
+	file_nullius_executor_v1_executor_proto_msgTypes[20].OneofWrappers = []any{
 		(*WatchResponse_State)(nil),
 		(*WatchResponse_Log)(nil),
 		(*WatchResponse_Gap)(nil),
@@ -2799,7 +3078,7 @@ func file_nullius_executor_v1_executor_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nullius_executor_v1_executor_proto_rawDesc), len(file_nullius_executor_v1_executor_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   32,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
