@@ -306,7 +306,7 @@ func (b *Broker) told(ctx context.Context, e Engine, a Answer, rung int) Asked {
 	return out
 }
 
-// noMatch is the reference part of candidates that did not match, for people.
+// noMatch are the nearest of candidates that did not match, for people.
 func noMatch(ds ...match.Decision) []match.Candidate {
 	var out []match.Candidate
 	for _, d := range ds {
