@@ -36,6 +36,7 @@ type call struct {
 	possibly budget.Amount // what they may have cost
 
 	firstByte time.Duration // of the try that was answered
+	reply     string        // as it is in the ledger
 }
 
 // replay answers from a recording.
@@ -217,6 +218,7 @@ func (c *call) record(ctx context.Context, claim *ledger.Claim, a answer) error 
 		cost, asOf, priced = a.cost, "", true
 	}
 	text := c.d.keys.hide(a.text)
+	c.reply = text
 	reply, err := store.PutBytes(ctx, c.d.ledger.Blobs(), []byte(text))
 	if err != nil {
 		c.lose(a.usage.Total(), cost)

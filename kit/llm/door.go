@@ -189,11 +189,15 @@ func (d *Door) chat(ctx context.Context, m Model, digest store.Digest, cred cred
 	if err != nil {
 		return Reply{}, err
 	}
-	text, err := d.ledger.Reply(ctx, e)
-	if err != nil {
-		return Reply{}, err
+	text := c.reply
+	if hit || m.Recording {
+		data, err := d.ledger.Reply(ctx, e)
+		if err != nil {
+			return Reply{}, err
+		}
+		text = string(data)
 	}
-	rep := replyOf(e, string(text))
+	rep := replyOf(e, text)
 	if hit {
 		rep.Source = FromLedger
 	} else {
