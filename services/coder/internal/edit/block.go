@@ -17,24 +17,33 @@ func (pl *planner) block(b *BlockReport, d *doc, i int) (warn string, prob *prob
 		}
 	}
 	if allBlank(o.search) {
+		if j := pl.repeatOf(i, b.Path); j > 0 && !allBlank(o.replace) {
+			b.Status = Noop
+			return fmt.Sprintf("it repeats block %d and was dropped", j), nil
+		}
 		return "", pl.emptySearch(b, d, o)
+	}
+	if d.deleted {
+		return "", &problem{class: NoMatch, cause: d.path + " is deleted by an earlier block"}
 	}
 	if !d.existed && !d.changed {
 		if c := pl.byContent(o, minContent); c != "" {
 			return pl.redirect(b, c, o, i)
 		}
-		return "", &problem{NoMatch, d.path + " does not exist; an empty SEARCH creates it"}
+		return "", &problem{class: NoMatch, cause: d.path + " does not exist; an empty SEARCH creates it"}
 	}
 	if slices.Equal(o.search, o.replace) {
 		b.Status = Noop
 		return "SEARCH and REPLACE are equal", nil
 	}
-	if countElisions(o.replace) > countElisions(o.search) {
-		if l := lazyLine(o.replace, o.search, d); l != "" {
-			return "", &problem{Malformed, fmt.Sprintf("REPLACE leaves code out: %q; write every line", clip(strings.TrimSpace(l), 80))}
-		}
+	lazy := lazyLine(o.replace, o.search, d)
+	if lazy != "" && countElisions(o.replace) > countElisions(o.search) {
+		return "", leftOut("REPLACE", lazy)
 	}
 	f := climb(d, text{o.search, o.replace}, pl.policy)
+	if lazy != "" && f.any() && !slices.Contains(f.rungs, elisionRung) {
+		return "", leftOut("REPLACE", lazy)
+	}
 	if !f.any() {
 		return pl.notFound(b, d, o, i)
 	}
@@ -50,13 +59,18 @@ func (pl *planner) block(b *BlockReport, d *doc, i int) (warn string, prob *prob
 	h, ok := pl.pick(d, f.hits, o, i)
 	if !ok || f.unclear {
 		b.Hint = pl.explainPlaces(d, f.hits)
-		return "", &problem{Ambiguous, ambiguousCause(d, f)}
+		return "", &problem{class: Ambiguous, cause: ambiguousCause(d, f)}
 	}
 	b.Rungs, b.At, b.Status = f.rungs, h.start()+1, Noop
 	if d.write(h, o.number) {
 		b.Status = Applied
 	}
 	return h.warn, nil
+}
+
+// leftOut refuses text in which a comment stands for code.
+func leftOut(what, line string) *problem {
+	return &problem{class: Malformed, lazy: true, cause: fmt.Sprintf("%s leaves code out: %q; write every line", what, clip(strings.TrimSpace(line), 80))}
 }
 
 func countElisions(lines []string) int {
@@ -87,8 +101,9 @@ func (pl *planner) redirect(b *BlockReport, path string, o op, i int) (string, *
 
 // emptySearch creates a file, fills a blank one, or appends.
 func (pl *planner) emptySearch(b *BlockReport, d *doc, o op) *problem {
+	d.revive()
 	if l := lazyLine(o.replace, nil, d); l != "" {
-		return &problem{Malformed, fmt.Sprintf("REPLACE leaves code out: %q; write every line", clip(strings.TrimSpace(l), 80))}
+		return leftOut("REPLACE", l)
 	}
 	if d.blank() {
 		if d.existed && len(o.replace) == 0 {
@@ -102,14 +117,14 @@ func (pl *planner) emptySearch(b *BlockReport, d *doc, o op) *problem {
 		return nil
 	}
 	if o.format != "block" {
-		return &problem{Malformed, "lines are added to " + d.path + " without a line of context; show at least one line of the file around them"}
+		return &problem{class: Malformed, cause: "lines are added to " + d.path + " without a line of context; show at least one line of the file around them"}
 	}
 	if allBlank(o.replace) && len(o.replace) == 0 {
 		b.Status = Noop
 		return nil
 	}
 	if repeats(d, o.replace) {
-		return &problem{Malformed, "an empty SEARCH appends, but REPLACE repeats most of " + d.path + "; send the whole file as a listing, or blocks for what changes"}
+		return &problem{class: Malformed, cause: "an empty SEARCH appends, but REPLACE repeats most of " + d.path + "; send the whole file as a listing, or blocks for what changes"}
 	}
 	b.Rungs, b.At = []string{RungAppend}, len(d.lines)+1
 	d.appendLines(o.replace, o.number)
@@ -138,23 +153,23 @@ func repeats(d *doc, replace []string) bool {
 
 // notFound ends a block that no rung could place.
 func (pl *planner) notFound(b *BlockReport, d *doc, o op, i int) (string, *problem) {
-	if c := pl.byContent(o, minCorrection); c != "" && c != d.path {
-		return pl.redirect(b, c, o, i)
-	}
 	if j := pl.repeatOf(i, b.Path); j > 0 {
 		b.Status = Noop
 		return fmt.Sprintf("it repeats block %d and was dropped", j), nil
 	}
 	if j := replacedBy(d, o.search); j > 0 {
-		return "", &problem{NoMatch, fmt.Sprintf("your block %d replaced this text before", j)}
+		return "", &problem{class: NoMatch, cause: fmt.Sprintf("your block %d replaced this text before", j)}
 	}
 	if !pl.policy.NoAlreadyDone && alreadyDone(d, o) {
 		b.Rungs, b.Status = []string{RungDone}, Noop
 		return "SEARCH is not in the file but REPLACE is: taken as done", nil
 	}
+	if c := pl.byContent(o, minCorrection); c != "" && c != d.path {
+		return pl.redirect(b, c, o, i)
+	}
 	var cause string
 	cause, b.Hint = pl.explainMissing(d, o)
-	return "", &problem{NoMatch, cause}
+	return "", &problem{class: NoMatch, cause: cause}
 }
 
 // alreadyDone says whether REPLACE stands in the file with enough text that SEARCH lacks.
@@ -308,12 +323,12 @@ func anchorAt(d *doc, anchor string) (int, *problem) {
 			continue
 		}
 		if found >= 0 {
-			return 0, &problem{Ambiguous, fmt.Sprintf("the anchor %q stands on lines %d and %d of %s", clip(anchor, 80), found+1, i+1, d.path)}
+			return 0, &problem{class: Ambiguous, cause: fmt.Sprintf("the anchor %q stands on lines %d and %d of %s", clip(anchor, 80), found+1, i+1, d.path)}
 		}
 		found = i
 	}
 	if found < 0 {
-		return 0, &problem{NoMatch, fmt.Sprintf("the anchor %q is not in %s", clip(anchor, 80), d.path)}
+		return 0, &problem{class: NoMatch, cause: fmt.Sprintf("the anchor %q is not in %s", clip(anchor, 80), d.path)}
 	}
 	return found, nil
 }
@@ -329,5 +344,5 @@ func anchored(d *doc, hits []hit, anchor string) ([]hit, *problem) {
 			return []hit{h}, nil
 		}
 	}
-	return nil, &problem{NoMatch, fmt.Sprintf("the text is in %s, but not after the anchor %q", d.path, clip(anchor, 80))}
+	return nil, &problem{class: NoMatch, cause: fmt.Sprintf("the text is in %s, but not after the anchor %q", d.path, clip(anchor, 80))}
 }

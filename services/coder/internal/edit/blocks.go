@@ -47,10 +47,10 @@ func parseClose(l string) (marker, bool) {
 	return m, ok && (rest == "REPLACE" || rest == "UPDATED")
 }
 
-// parseDivider reads "=======".
-func parseDivider(l string) (marker, bool) {
+// parseDivider reads "=======", also with a stray ">".
+func parseDivider(l string) (m marker, stray, ok bool) {
 	m, rest, ok := runOf(l, '=', '=')
-	return m, ok && rest == ""
+	return m, rest == ">", ok && (rest == "" || rest == ">")
 }
 
 // runOf reads an indent, 5 to 9 of one of two characters and the trimmed rest.
@@ -157,19 +157,23 @@ func (p *parser) blockEnd(from int, head marker, number int) (int, *parseError) 
 // block reads what lies between head and close.
 func (p *parser) block(from, end int, head marker, number int) (op, *parseError) {
 	body := p.lines[from+1 : end]
-	var same, loose []int
+	var same, loose, stray []int
 	for i, l := range body {
-		d, ok := parseDivider(l)
-		if !ok || d.indent != head.indent {
-			continue
-		}
-		loose = append(loose, i)
-		if d.count == head.count {
+		d, odd, ok := parseDivider(l)
+		switch {
+		case !ok || d.indent != head.indent:
+		case odd:
+			stray = append(stray, i)
+		case d.count == head.count:
 			same = append(same, i)
+		default:
+			loose = append(loose, i)
 		}
 	}
-	if len(same) == 0 {
-		same = loose
+	for _, weaker := range [][]int{loose, stray} {
+		if len(same) == 0 {
+			same = weaker
+		}
 	}
 	o := op{kind: opBlock, format: "block", line: p.at(from), hint: head.hint}
 	switch len(same) {

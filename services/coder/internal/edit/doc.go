@@ -11,7 +11,7 @@
 //	udiff.go    unified diffs              patch.go    patch envelopes
 //	name.go     the file name near a block policy.go   which paths may be written
 //	resolve.go  from a name to a file      text.go     lines, line ends, BOM
-//	ladder.go   the matching ladder        rungs.go    its looser rungs
+//	ladder.go   the matching ladder        rungs.go    L4 to L8; rungs_loose.go L9 to L12
 //	apply.go    how a match is written     plan.go     all of it, in reply order
 //	diff.go     line differences           feedback.go what the model is told
 package edit

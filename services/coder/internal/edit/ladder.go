@@ -64,7 +64,7 @@ func rungs(p Policy) []rung {
 		{"L5_indent_style", true, findIndentStyle},
 		{"L6_typographic", true, findTypographic},
 		{"L7_blank_drift", false, findBlankDrift},
-		{"L8_elision", false, findElision},
+		{elisionRung, false, findElision},
 	}
 	if !p.NoPartialLine {
 		r = append(r, rung{"L9_partial_line", false, findPartialLine})
@@ -74,6 +74,8 @@ func rungs(p Policy) []rung {
 	}
 	return r
 }
+
+const elisionRung = "L8_elision"
 
 // found is the outcome of the ladder: the hits of one rung.
 type found struct {

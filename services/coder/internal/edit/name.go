@@ -107,9 +107,9 @@ func (p *parser) nameAbove(head, prev int) (name string, several []string) {
 	return "", nil
 }
 
-// nameInProse finds the one path-like word of a sentence; of several, the one that is known.
+// nameInProse finds the one path-like word of a sentence; of several, the one that may be written, or is there.
 func (p *parser) nameInProse(l string) (string, []string) {
-	var found, good []string
+	var found, good, ours []string
 	seen := map[string]bool{}
 	for _, w := range strings.Fields(l) {
 		w = strings.TrimSuffix(strings.Trim(w, wordTrim), ".")
@@ -126,8 +126,13 @@ func (p *parser) nameInProse(l string) (string, []string) {
 		if known {
 			good = append(good, w)
 		}
+		if known && p.ours(cleanName(w)) {
+			ours = append(ours, w)
+		}
 	}
 	switch {
+	case len(ours) == 1:
+		return ours[0], nil
 	case len(good) == 1:
 		return good[0], nil
 	case len(good) == 0 && len(found) == 1:

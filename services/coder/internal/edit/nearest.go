@@ -29,6 +29,17 @@ func (pl *planner) explainMissing(d *doc, o op) (cause, hint string) {
 			return fmt.Sprintf("SEARCH is not in %s, only in %s", d.path, e), ""
 		}
 	}
+	if r := (text{search: o.replace}).edges().search; len(r) > 0 && o.anchor == "" {
+		if at := indexAll(d.view(normRight), normRight.all(r)); len(at) > 0 {
+			return fmt.Sprintf("SEARCH is not in %s, but your REPLACE stands on lines %d to %d already", d.path, at[0]+1, at[0]+len(r)), showRegion(d, at[0], at[0]+len(r))
+		}
+	}
+	for _, v := range pl.tree.Older[d.path] {
+		if old := newDoc(d.path, v.Data, true); len(indexAll(old.view(normRight), normRight.all(t.search))) > 0 {
+			start, _ := nearestRegion(d, t.search)
+			return fmt.Sprintf("SEARCH matches an older version of %s (%s), not the file as it stands now", d.path, v.Label), showRegion(d, start, start+len(t.search))
+		}
+	}
 	if at := indexAll(squash(d.texts()), squash(t.search)); len(at) > 0 {
 		return fmt.Sprintf("SEARCH differs from lines %d to %d of %s in spaces or indent only", at[0]+1, at[0]+len(t.search), d.path),
 			showRegion(d, at[0], at[0]+len(t.search))
@@ -230,20 +241,29 @@ func (pl *planner) explainPlaces(d *doc, hits []hit) string {
 		return ""
 	}
 	h := hits[0]
-	end := h.parts[len(h.parts)-1].end
-	for above := 1; above <= 6; above++ {
-		if h.start()-above < 0 {
-			break
-		}
-		same := false
-		for _, g := range hits[1:] {
-			if g.start()-above >= 0 && d.lines[g.start()-above].text == d.lines[h.start()-above].text {
-				same = true
+	start, end := h.start(), h.parts[len(h.parts)-1].end
+	for n := 1; n <= 6; n++ {
+		for _, way := range []struct {
+			line int
+			says string
+		}{{start - n, "Begin SEARCH %d line(s) earlier"}, {end + n - 1, "End SEARCH %d line(s) later"}} {
+			if way.line < 0 || way.line >= len(d.lines) || !tells(d, hits, way.line) {
+				continue
 			}
-		}
-		if !same {
-			return fmt.Sprintf("Begin SEARCH %d line(s) earlier, which makes it unique, or write the line number behind the marker: <<<<<<< SEARCH line=%d\n%s", above, h.start()+1, showRegion(d, h.start()-above, end))
+			return fmt.Sprintf(way.says+", which makes it unique, or write the line number behind the marker: <<<<<<< SEARCH line=%d\n%s",
+				n, start+1, showRegion(d, min(start, way.line), max(end, way.line+1)))
 		}
 	}
-	return fmt.Sprintf("Write the line number behind the marker to choose: <<<<<<< SEARCH line=%d", h.start()+1)
+	return fmt.Sprintf("Write the line number behind the marker to choose: <<<<<<< SEARCH line=%d", start+1)
+}
+
+// tells says whether a line beside the first place differs from the lines beside all others.
+func tells(d *doc, hits []hit, line int) bool {
+	for _, g := range hits[1:] {
+		at := g.start() + line - hits[0].start()
+		if at >= 0 && at < len(d.lines) && d.lines[at].text == d.lines[line].text {
+			return false
+		}
+	}
+	return true
 }

@@ -28,7 +28,8 @@ type parser struct {
 	lines  []string
 	offset int // lines of the reply before lines[0]
 	known  func(string) bool
-	work   int // lines looked at for the ends of fences
+	ours   func(string) bool // whether a path may be written
+	work   int               // lines looked at for the ends of fences
 }
 
 // maxWork bounds the search for closing fences: a reply of nothing but fences would cost its square.
@@ -36,8 +37,8 @@ const maxWork = 4 << 20
 
 func (p *parser) at(i int) int { return p.offset + i + 1 }
 
-// parse finds the operations of a reply. known says whether a string is a path that exists or may be written.
-func parse(reply string, known func(string) bool) ([]op, *parseError) {
+// parse finds the operations of a reply. known says whether a string is a path that exists or may be written, ours whether it may be written.
+func parse(reply string, known, ours func(string) bool) ([]op, *parseError) {
 	if len(reply) > MaxReply {
 		return nil, &parseError{msg: fmt.Sprintf("the reply is longer than %d bytes", MaxReply)}
 	}
@@ -47,7 +48,7 @@ func parse(reply string, known func(string) bool) ([]op, *parseError) {
 	if perr != nil {
 		return nil, perr
 	}
-	p := &parser{lines: strings.Split(reply, "\n"), offset: skipped, known: known}
+	p := &parser{lines: strings.Split(reply, "\n"), offset: skipped, known: known, ours: ours}
 	ops, perr := p.all()
 	if perr != nil {
 		return nil, perr
@@ -159,7 +160,7 @@ func WithoutReasoning(reply string) string {
 // around it all; of blocks only what they were to write.
 func Prose(reply string) string {
 	s := strings.TrimSpace(WithoutReasoning(reply))
-	if ops, perr := parse(s, func(string) bool { return false }); perr == nil {
+	if ops, perr := parse(s, never, never); perr == nil {
 		var out []string
 		for _, o := range ops {
 			if o.format == "block" && len(o.dividers) == 0 {
@@ -176,3 +177,5 @@ func Prose(reply string) string {
 	}
 	return s
 }
+
+func never(string) bool { return false }

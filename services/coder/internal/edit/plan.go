@@ -14,7 +14,8 @@ type planner struct {
 	policy   Policy
 	editable []string
 	docs     map[string]*doc
-	prev     string // file of the block before
+	blocked  map[string]bool // files that a block changes
+	prev     string          // file of the block before
 	ops      []op
 	hints    int // blocks whose nearest region was looked up
 }
@@ -32,8 +33,7 @@ func Plan(t Tree, reply string, p Policy) (Changes, Report) {
 // reply stands alone and has at least as many blocks as the first one had, the model sent everything
 // again and its reply alone counts. A listing that was refused as a fragment and comes again unchanged is meant.
 func Retry(t Tree, before Report, reply string, p Policy) (Changes, Report) {
-	known := knownPaths(t, p)
-	ops, perr := parse(reply, known)
+	ops, perr := parse(reply, knownPaths(t, p), p.Allows)
 	if perr != nil {
 		r := Report{Status: Malformed, Problem: perr.Error(), Cut: perr.cut, kept: before.kept}
 		if perr.cut && perr.number > 1 {
@@ -89,7 +89,7 @@ func union(kept, ops []op) []op {
 
 // keepHead keeps the sound blocks before the place where a reply was cut off.
 func (r *Report) keepHead(t Tree, before Report, reply string, p Policy) {
-	ops, perr := parse(reply, knownPaths(t, p))
+	ops, perr := parse(reply, knownPaths(t, p), p.Allows)
 	if perr != nil || len(ops) == 0 {
 		return
 	}
@@ -116,13 +116,13 @@ func planOps(t Tree, ops []op, p Policy) (Changes, Report) {
 	if len(ops) == 0 {
 		return nil, Report{Status: NoEdits}
 	}
-	pl := &planner{tree: t, policy: p, editable: p.editable(t), docs: map[string]*doc{}, ops: ops}
+	pl := &planner{tree: t, policy: p, editable: p.editable(t), docs: map[string]*doc{}, blocked: map[string]bool{}, ops: ops}
 	var rep Report
 	firstBad, malformed, forbidden := Class(""), false, false
 	for i := range ops {
 		b, warns, prob := pl.step(i)
 		if prob != nil {
-			b.Status, b.Cause = prob.class, prob.cause
+			b.Status, b.Cause, b.Lazy = prob.class, prob.cause, prob.lazy
 			if firstBad == "" {
 				firstBad = prob.class
 			}
@@ -187,6 +187,13 @@ func (pl *planner) step(i int) (BlockReport, []string, *problem) {
 		return b, warns, prob
 	}
 	var more string
+	switch {
+	case o.kind == opBlock && o.format == "block":
+		pl.blocked[path] = true
+	case o.format == "listing" && pl.blocked[path]:
+		b.Status = Noop
+		return b, append(warns, "the listing of "+path+" was not used, since blocks change that file"), nil
+	}
 	switch o.kind {
 	case opDelete:
 		prob = pl.remove(&b, d)
@@ -204,30 +211,42 @@ func (pl *planner) step(i int) (BlockReport, []string, *problem) {
 func (pl *planner) remove(b *BlockReport, d *doc) *problem {
 	switch {
 	case !pl.policy.AllowDelete:
-		return &problem{ForbiddenPath, d.path + " may not be deleted"}
+		return &problem{class: ForbiddenPath, cause: d.path + " may not be deleted"}
+	case d.deleted:
+		b.Status = Noop
+		return nil
 	case !d.existed:
-		return &problem{NoMatch, d.path + " does not exist"}
+		return &problem{class: NoMatch, cause: d.path + " does not exist"}
 	}
+	d.splice(0, len(d.lines), nil)
 	d.deleted, b.Status = true, Applied
 	return nil
 }
 
 func (pl *planner) listing(b *BlockReport, d *doc, o op) *problem {
+	d.revive()
 	b.Rungs = []string{RungWhole}
 	if !d.existed {
 		b.Rungs = append(b.Rungs, RungCreate)
 	}
 	if l := lazyLine(o.replace, nil, d); l != "" {
-		return &problem{Malformed, fmt.Sprintf("the listing of %s leaves code out: %q; list every line, or send blocks", d.path, clip(strings.TrimSpace(l), 80))}
+		return leftOut("the listing of "+d.path, l)
 	}
 	if have, given := filled(d.texts()), filled(o.replace); have >= 10 && 2*given < have && !o.meant {
-		return &problem{Malformed, fmt.Sprintf("the listing of %s has %d lines that are not blank, the file has %d: it looks like a fragment; send SEARCH/REPLACE blocks to change a part, or, if the file is to become that short, the same listing again", d.path, given, have)}
+		return &problem{class: Malformed, lazy: true, cause: fmt.Sprintf("the listing of %s has %d lines that are not blank, the file has %d: it looks like a fragment; send SEARCH/REPLACE blocks to change a part, or, if the file is to become that short, the same listing again", d.path, given, have)}
 	}
 	before, _ := d.render()
 	d.list(o.replace, o.number)
 	b.At = 1
 	b.Status = d.outcome(before)
 	return nil
+}
+
+// revive lets a file that this reply deleted be written anew.
+func (d *doc) revive() {
+	if d.deleted {
+		d.deleted, d.changed = false, true
+	}
 }
 
 // outcome says whether a step changed the bytes.
@@ -285,13 +304,13 @@ func (pl *planner) changes() (Changes, *problem) {
 				continue
 			}
 			if len(data) > MaxFile {
-				return nil, &problem{Malformed, fmt.Sprintf("%s would be larger than %d bytes", path, MaxFile)}
+				return nil, &problem{class: Malformed, cause: fmt.Sprintf("%s would be larger than %d bytes", path, MaxFile)}
 			}
 			out = append(out, Change{Path: path, Old: d.old, Data: data, Created: !d.existed, Origin: origin})
 		}
 	}
 	if len(out) > MaxFiles {
-		return nil, &problem{Malformed, fmt.Sprintf("%d files are more than the %d that one reply may change", len(out), MaxFiles)}
+		return nil, &problem{class: Malformed, cause: fmt.Sprintf("%d files are more than the %d that one reply may change", len(out), MaxFiles)}
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Path < out[j].Path })
 	return out, nil

@@ -2,6 +2,7 @@ package edit
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -9,6 +10,7 @@ import (
 type problem struct {
 	class Class
 	cause string
+	lazy  bool // code is left out
 }
 
 // minContent and minCorrection are the visible characters that SEARCH needs to choose an unnamed file
@@ -24,14 +26,19 @@ func (pl *planner) resolve(o op) (path, warn string, prob *problem) {
 		return pl.resolveUnnamed(o)
 	}
 	if why := unsafePath(o.name, pl.tree); why != "" {
-		return "", "", &problem{ForbiddenPath, fmt.Sprintf("%s: %s", clip(o.name, 120), why)}
+		return "", "", &problem{class: ForbiddenPath, cause: fmt.Sprintf("%s: %s", clip(o.name, 120), why)}
 	}
 	name := cleanName(o.name)
 	if pl.policy.Allows(name) {
+		if !pl.tree.exists(name) && !slices.Contains(pl.policy.Allowed, name) {
+			if c := pl.oneEditable(func(e string) bool { return pl.tree.exists(e) && strings.EqualFold(e, name) }); c != "" {
+				return c, fmt.Sprintf("%s was read as %s", name, c), nil
+			}
+		}
 		return name, "", nil
 	}
 	if pl.tree.exists(name) || matchAny(pl.policy.Protected, name) || strings.HasPrefix(name, ".git/") || name == ".git" {
-		return "", "", &problem{ForbiddenPath, name + " may not be edited"}
+		return "", "", &problem{class: ForbiddenPath, cause: name + " may not be edited"}
 	}
 	if c := pl.oneEditable(func(e string) bool { return strings.EqualFold(e, name) }); c != "" {
 		return c, fmt.Sprintf("%s was read as %s", name, c), nil
@@ -55,9 +62,9 @@ func (pl *planner) resolve(o op) (path, warn string, prob *problem) {
 		}
 	}
 	if len(tails) > 1 {
-		return "", "", &problem{Ambiguous, fmt.Sprintf("%s may mean any of %s", name, strings.Join(tails, ", "))}
+		return "", "", &problem{class: Ambiguous, cause: fmt.Sprintf("%s may mean any of %s", name, strings.Join(tails, ", "))}
 	}
-	return "", "", &problem{ForbiddenPath, name + " is not among the files that may be edited"}
+	return "", "", &problem{class: ForbiddenPath, cause: name + " is not among the files that may be edited"}
 }
 
 func (pl *planner) resolveUnnamed(o op) (path, warn string, prob *problem) {
@@ -75,7 +82,7 @@ func (pl *planner) resolveUnnamed(o op) (path, warn string, prob *problem) {
 	if c := pl.byContent(o, minContent); c != "" {
 		return c, "no file was named; the text was found in " + c, nil
 	}
-	return "", "", &problem{Malformed, "no file is named; put the path on a line of its own above the block"}
+	return "", "", &problem{class: Malformed, cause: "no file is named; put the path on a line of its own above the block"}
 }
 
 func (pl *planner) editableWith(ok func(string) bool) []string {
@@ -125,10 +132,10 @@ func (pl *planner) doc(path string) (*doc, *problem) {
 	data, existed := pl.tree.Files[path]
 	if existed {
 		if len(data) > MaxFile {
-			return nil, &problem{Malformed, fmt.Sprintf("%s is larger than %d bytes", path, MaxFile)}
+			return nil, &problem{class: Malformed, cause: fmt.Sprintf("%s is larger than %d bytes", path, MaxFile)}
 		}
 		if why := binary(data); why != "" {
-			return nil, &problem{ForbiddenPath, path + ": " + why}
+			return nil, &problem{class: ForbiddenPath, cause: path + ": " + why}
 		}
 	}
 	d := newDoc(path, data, existed)
@@ -156,7 +163,7 @@ func (pl *planner) divide(o op) (op, *problem) {
 	if at := o.dividers[0]; allBlank(o.body[:at]) && d.blank() {
 		return o.cut(at), nil
 	}
-	return o, &problem{Malformed, "several ======= lines, and no way to cut the block there matches the file exactly once; use markers of 9 characters when the content holds such lines"}
+	return o, &problem{class: Malformed, cause: "several ======= lines, and no way to cut the block there matches the file exactly once; use markers of 9 characters when the content holds such lines"}
 }
 
 func (o op) cut(at int) op {

@@ -51,6 +51,14 @@ type Tree struct {
 	Files map[string][]byte // contents of the files that exist and may be edited
 	Other map[string]bool   // further paths that exist
 	Links map[string]bool   // paths that are symbolic links
+	// Older versions of files, newest first: a block that fits only one of them is told so.
+	Older map[string][]Version
+}
+
+// Version is an earlier state of a file, or of a part of it.
+type Version struct {
+	Label string // "before run 2"
+	Data  []byte
 }
 
 func (t Tree) exists(p string) bool {
@@ -157,7 +165,8 @@ type BlockReport struct {
 	Rungs  []string `json:"rungs,omitempty"`
 	At     int      `json:"at,omitempty"` // first line in the file, from 1
 	Cause  string   `json:"cause,omitempty"`
-	Hint   string   `json:"-"` // what the model is shown
+	Lazy   bool     `json:"lazy,omitempty"` // refused because it leaves code out
+	Hint   string   `json:"-"`              // what the model is shown
 }
 
 // Rungs lists every rung that a reply used, sorted.

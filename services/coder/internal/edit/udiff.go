@@ -17,7 +17,8 @@ func (p *parser) udiff() ([]op, *parseError) {
 			continue
 		}
 		end := i + 1
-		for end < len(p.lines) && !f.closes(p.lines[end]) {
+		indent := indentOf(p.lines[i]) // a fence among the context lines has a blank before it
+		for end < len(p.lines) && (!f.closes(p.lines[end]) || indentOf(p.lines[end]) != indent) {
 			end++
 		}
 		if end == len(p.lines) {
