@@ -60,7 +60,10 @@ func (f *findings) walls(b bait) {
 	}
 	f.network(b)
 	f.kernel()
-	f.own()
+	f.own(b)
+	if b.Victim > 0 {
+		f.try("signal", "a process of the host was signalled", unix.Kill(b.Victim, 0))
+	}
 }
 
 func (f *findings) network(b bait) {
@@ -118,7 +121,7 @@ func refused(err error, want syscall.Errno) error {
 }
 
 // own looks for what should not have come along.
-func (f *findings) own() {
+func (f *findings) own(b bait) {
 	if env := os.Environ(); len(env) != 1 || env[0] != "CANARY=1" {
 		f.Open = append(f.Open, "the environment is not the one that was given")
 	}
@@ -135,8 +138,8 @@ func (f *findings) own() {
 		}
 	}
 	signal.Ignore(syscall.SIGXFSZ)
-	f.try("file size", "a file grew past the limit", os.WriteFile("/tmp/big", make([]byte, 128<<10), 0o600))
-	_ = os.Remove("/tmp/big")
+	f.try("file size", "a file grew past the limit", os.WriteFile(b.Out+".big", make([]byte, 128<<10), 0o600))
+	_ = os.Remove(b.Out + ".big")
 	// A daemon; the run must not end before it is gone.
 	_, _ = syscall.ForkExec("/usr/bin/sleep", []string{"sleep", "300"}, &syscall.ProcAttr{Sys: &syscall.SysProcAttr{Setsid: true}})
 }

@@ -91,6 +91,9 @@ var levels = []struct {
 	{"strict", sync.OnceValues(func() (*sandbox.Sandbox, error) {
 		return sandbox.New(context.Background(), sandbox.Config{}, slog.New(slog.DiscardHandler))
 	})},
+	{"landlock", sync.OnceValues(func() (*sandbox.Sandbox, error) {
+		return sandbox.New(context.Background(), sandbox.Config{Isolation: sandbox.Isolation{Level: "landlock", Min: "landlock"}}, slog.New(slog.DiscardHandler))
+	})},
 }
 
 // eachLevel runs a test at every level.

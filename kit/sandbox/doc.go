@@ -15,6 +15,17 @@
 // can be forged. The environment of a program never appears in an argument
 // list or in the environment of another process.
 //
+// Where the operator allows it, and only there, the landlock level takes over
+// on hosts without user namespaces: the same helper without bubblewrap, behind
+// Landlock rules for paths, signals and abstract sockets, and a stricter system
+// call filter that knows no network. What it leaves open: the names and command
+// lines of the host's processes, and sockets with a path that everybody may
+// connect to. There are no mounts, so paths in a run's command and environment
+// are translated to where things lie. Where the program shares the user of its
+// caller, sockets other than pairs are refused too (so multiprocessing's
+// managers do not work), and calls that change a file's mode or times by its
+// name succeed without doing anything.
+//
 // New attacks itself before it offers anything: a level whose wall does not
 // hold is refused with SANDBOX_TOO_WEAK, never replaced by a weaker one.
 //

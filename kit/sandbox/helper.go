@@ -41,6 +41,7 @@ type orders struct {
 	Processes uint64   `json:"processes"`
 	DataBytes uint64   `json:"data_bytes"` // 0: a cgroup counts
 	Attack    string   `json:"attack,omitempty"`
+	Fence     *fence   `json:"fence,omitempty"` // landlock; strict has none
 }
 
 // report is what the helper says: first that the program runs, then how it ended.
@@ -91,6 +92,12 @@ func help() int {
 	// ones, unlike ignored ones, are not inherited by the program.
 	signal.Notify(make(chan os.Signal, 1))
 	spareThreads()
+	if o.Fence != nil {
+		// Who is orphaned comes to this process, which ends it with the rest.
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return 2
+		}
+	}
 	leaf, err := o.start()
 	if err != nil {
 		var missing *commandError
@@ -105,24 +112,43 @@ func help() int {
 		return 0
 	}
 	_ = say.Encode(report{Started: true})
-	go obey(io.MultiReader(in.Buffered(), control), leaf)
-	_ = say.Encode(reap(leaf))
+	go obey(io.MultiReader(in.Buffered(), control), leaf, o.Fence != nil)
+	end := reap(leaf)
+	if o.Fence != nil {
+		sweep()
+	}
+	_ = say.Encode(end)
 	return 0
 }
 
 // obey passes a stop on to the program's process group, and ends everything
-// when the parent is gone.
-func obey(r io.Reader, leaf int) {
+// when the parent is gone: process 1 takes all with it, a fenced helper first
+// ends its program and then sweeps.
+func obey(r io.Reader, leaf int, fenced bool) {
 	b := make([]byte, 1)
 	for {
-		if _, err := r.Read(b); err != nil {
+		_, err := r.Read(b)
+		switch {
+		case err != nil && !fenced:
 			exit(3)
+		case err != nil || b[0] == orderKill:
+			_ = unix.Kill(leaf, unix.SIGKILL)
+		case b[0] == orderStop:
+			if unix.Kill(-leaf, unix.SIGTERM) != nil { // it left its group
+				_ = unix.Kill(leaf, unix.SIGTERM)
+			}
 		}
-		if b[0] == 'T' {
-			_ = unix.Kill(-leaf, unix.SIGTERM)
+		if err != nil {
+			return
 		}
 	}
 }
+
+// What the parent may say while the program runs.
+const (
+	orderStop = 'T'
+	orderKill = 'K' // to a fenced helper only
+)
 
 // reap waits for the program, collecting orphans on the way.
 func reap(leaf int) report {
@@ -196,7 +222,21 @@ func (o orders) start() (int, error) {
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return 0, fmt.Errorf("parent death signal: %w", err)
 	}
-	if err := installFilter(); err != nil {
+	kind := filterStrict
+	if f := o.Fence; f != nil {
+		extra := -1
+		if o.Attack != "" {
+			extra = fdSelf
+		}
+		if err := f.enclose(extra); err != nil {
+			return 0, err
+		}
+		kind = filterOwn
+		if f.Shared {
+			kind = filterShared
+		}
+	}
+	if err := installFilter(kind); err != nil {
 		return 0, err
 	}
 	pid, err := syscall.ForkExec(name, argv, &syscall.ProcAttr{
@@ -207,8 +247,11 @@ func (o orders) start() (int, error) {
 	}
 	if o.DataBytes > 0 {
 		// Set on the program only: this process may have mapped more than that.
+		// By another thread: the filter of this one may refuse.
 		limit := unix.Rlimit{Cur: o.DataBytes, Max: o.DataBytes}
-		if err := unix.Prlimit(pid, unix.RLIMIT_DATA, &limit, nil); err != nil && err != unix.ESRCH {
+		set := make(chan error)
+		go func() { set <- unix.Prlimit(pid, unix.RLIMIT_DATA, &limit, nil) }()
+		if err := <-set; err != nil && err != unix.ESRCH {
 			return 0, fmt.Errorf("limit of data: %w", err)
 		}
 	}

@@ -18,11 +18,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// launch is one started bubblewrap with its helper.
+// launch is one started helper, at the strict level behind bubblewrap.
 type launch struct {
 	spec  Spec
 	user  *user
 	group group
+	place *place // at the landlock level
+	order orders
 
 	cmd     *exec.Cmd
 	control *os.File      // to and from the helper
@@ -63,23 +65,43 @@ func (s *Sandbox) launch(spec Spec, u *user, g group, attack string) (*launch, e
 		// and leaves the verdict to the watchdog.
 		o.DataBytes = 4*spec.Limits.MemoryBytes + 4*gib
 	}
-	if err := l.descriptors(s, o); err != nil {
+	if s.level == LevelLandlock {
+		var err error
+		if l.place, err = newPlace(u, spec.Python); err != nil {
+			return nil, err
+		}
+		if u == nil {
+			o.Processes += uint64(tasksOf(os.Geteuid()))
+		}
+	}
+	l.order = o
+	if err := l.descriptors(s); err != nil {
 		l.closeFiles()
-		return nil, err
+		return nil, errors.Join(err, l.close())
 	}
 	l.command(s)
 	go l.thread()
 	err := <-l.began
 	l.closeFiles()
 	if err != nil {
-		l.control.Close()
-		return nil, err
+		return nil, errors.Join(err, l.close())
 	}
 	return l, nil
 }
 
+// close ends the talk with the helper and removes what was made for the run.
+func (l *launch) close() error {
+	if l.control != nil {
+		l.control.Close()
+	}
+	if l.place != nil {
+		return l.place.remove()
+	}
+	return nil
+}
+
 // descriptors prepares what the helper and bubblewrap find at 3 to 6.
-func (l *launch) descriptors(s *Sandbox, o orders) error {
+func (l *launch) descriptors(s *Sandbox) error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -97,8 +119,12 @@ func (l *launch) descriptors(s *Sandbox, o orders) error {
 		return err
 	}
 	l.files = []*os.File{os.NewFile(uintptr(pair[1]), "helper"), os.NewFile(uintptr(args), "arguments"), statusW}
-	go l.readStatus(statusR)
-	go l.readReports(o)
+	if l.place == nil {
+		go l.readStatus(statusR)
+	} else {
+		statusR.Close()
+	}
+	go l.readReports()
 	l.cmd = &exec.Cmd{ExtraFiles: append(slices.Clone(l.files), s.self)}
 	return nil
 }
@@ -120,6 +146,11 @@ func (l *launch) command(s *Sandbox) {
 	c.Stderr = drain{io.MultiWriter(l.errors, drain{l.spec.Stderr})}
 	c.WaitDelay = 10 * time.Second
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if l.place != nil {
+		c.Path, c.Args = "/proc/self/fd/"+strconv.Itoa(fdSelf), []string{"nullius-sandbox", helperArg}
+		c.Env = []string{"GOMAXPROCS=1", "GOGC=off"}
+		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // away from any terminal
+	}
 	if l.user != nil {
 		c.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(l.user.uid), Gid: uint32(l.user.gid)}
 	}
@@ -135,6 +166,31 @@ func (l *launch) start() error {
 	if err != nil {
 		return fmt.Errorf("show files: %w", err)
 	}
+	if l.place != nil {
+		err = l.fence(binds)
+	} else {
+		err = l.tellBubblewrap(binds)
+	}
+	if err != nil {
+		close(l.placed)
+		return err
+	}
+	if err := l.group.enter(); err != nil {
+		close(l.placed)
+		return err
+	}
+	err = l.cmd.Start()
+	if l.place != nil {
+		if err == nil {
+			l.found(l.cmd.Process.Pid)
+		}
+		close(l.child)
+		close(l.placed)
+	}
+	return errors.Join(err, l.group.leave())
+}
+
+func (l *launch) tellBubblewrap(binds []Bind) error {
 	a, err := joinArguments(arguments(l.spec, binds, l.spec.Limits))
 	if err != nil {
 		return err
@@ -143,14 +199,28 @@ func (l *launch) start() error {
 	if _, err := f.Write(a); err != nil {
 		return err
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return err
+	_, err = f.Seek(0, io.SeekStart)
+	return err
+}
+
+// fence writes the orders of a run at the landlock level.
+func (l *launch) fence(binds []Bind) error {
+	for i, b := range binds {
+		l.place.bind(b)
+		if l.user != nil && i >= len(l.spec.Python.binds()) {
+			if err := reachable(b.Source); err != nil {
+				return err
+			}
+		}
 	}
-	if err := l.group.enter(); err != nil {
-		return err
+	if l.user != nil {
+		if err := reachable(l.place.tmp()); err != nil {
+			return err
+		}
 	}
-	err = l.cmd.Start()
-	return errors.Join(err, l.group.leave())
+	l.place.orders(&l.order)
+	l.order.Fence = &fence{Grants: l.place.grants(l.spec, binds), Shared: l.user == nil}
+	return nil
 }
 
 // stageDirs are folders that every Linux has and no program here needs; one is
@@ -172,6 +242,9 @@ func (l *launch) stage() ([]Bind, error) {
 		}
 	}
 	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+		if l.place != nil { // as in most containers: what can be reached is
+			return all, nil
+		}
 		return nil, fmt.Errorf("own mount namespace: %w", err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
@@ -192,6 +265,9 @@ func (l *launch) stage() ([]Bind, error) {
 	}
 	for i := range all {
 		at := filepath.Join(root, strconv.Itoa(i))
+		if l.place != nil { // paths relative to each other lead where they do at strict
+			at = filepath.Join(root, all[i].Target)
+		}
 		if err := bindHandle(handles[i], at); err != nil {
 			return nil, fmt.Errorf("%s: %w", all[i].Source, err)
 		}
@@ -229,11 +305,14 @@ func bindHandle(fd int, at string) error {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return err
 	}
+	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+		return err
+	}
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		if err := unix.Mkdir(at, 0o755); err != nil {
+		if err := unix.Mkdir(at, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
 			return err
 		}
-	} else if f, err := unix.Open(at, unix.O_CREAT|unix.O_CLOEXEC, 0o644); err != nil {
+	} else if f, err := unix.Open(at, unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644); err != nil {
 		return err
 	} else {
 		unix.Close(f)
@@ -257,22 +336,27 @@ func (l *launch) readStatus(r *os.File) {
 			return
 		}
 		if m.Child > 0 {
-			if l.user != nil {
-				// Set by a privileged process, it is also the least that the
-				// program can set for itself (proc(5), oom_score_adj).
-				_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", m.Child), []byte(jobScore), 0)
-			}
-			l.child <- m.Child
+			l.found(m.Child)
 			return
 		}
 	}
 }
 
+// found passes the helper's process id on.
+func (l *launch) found(pid int) {
+	if l.user != nil {
+		// Set by a privileged process, it is also the least that the program
+		// can set for itself (proc(5), oom_score_adj).
+		_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte(jobScore), 0)
+	}
+	l.child <- pid
+}
+
 // readReports sends the orders and passes on what the helper says.
-func (l *launch) readReports(o orders) {
+func (l *launch) readReports() {
 	defer close(l.reports)
 	<-l.placed
-	if err := json.NewEncoder(l.control).Encode(o); err != nil {
+	if err := json.NewEncoder(l.control).Encode(l.order); err != nil {
 		return
 	}
 	dec := json.NewDecoder(io.LimitReader(l.control, 1<<16))
@@ -287,7 +371,7 @@ func (l *launch) readReports(o orders) {
 
 // terminate asks the helper to send SIGTERM to the program's process group.
 func (l *launch) terminate() error {
-	_, err := l.control.Write([]byte{'T'})
+	_, err := l.control.Write([]byte{orderStop})
 	return err
 }
 

@@ -39,6 +39,7 @@ type bait struct {
 	Template string `json:"template,omitempty"`
 	Out      string `json:"out,omitempty"`
 	Limit    int    `json:"limit,omitempty"`
+	Victim   int    `json:"victim,omitempty"` // a process that must not be signalled
 }
 
 // findings of one attacker.
@@ -55,6 +56,9 @@ func (s *Sandbox) prove(ctx context.Context) error {
 		return fault.Wrap(err, fault.Internal, ReasonBroken, "no room for the probe: %v", err)
 	}
 	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o711); err != nil { // only the sandbox keeps the attackers out
+		return fault.Wrap(err, fault.Internal, ReasonBroken, "no room for the probe: %v", err)
+	}
 	var walls, memory, forks findings
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { walls, err = s.attackWalls(gctx, dir); return err })
@@ -68,7 +72,7 @@ func (s *Sandbox) prove(ctx context.Context) error {
 			WithNext(remedy(err.Error()))
 	}
 	p := &s.probe
-	p.Level, p.MemoryWall, p.Attacks = Level, s.groups.wall(), map[string]string{}
+	p.Level, p.MemoryWall, p.Attacks = s.level, s.groups.wall(), map[string]string{}
 	var open []string
 	for _, f := range []findings{walls, memory, forks} {
 		open = append(open, f.Open...)
@@ -176,8 +180,12 @@ func (s *Sandbox) attackWalls(ctx context.Context, dir string) (findings, error)
 		{Source: template, Target: "/nullius/template"},
 		{Source: outDir, Target: "/nullius/out", Writable: true},
 	}
+	victim := 0
+	if s.level == LevelLandlock { // strict shows no process of the host
+		victim = os.Getpid()
+	}
 	f, res, err := s.attackWith(ctx, spec, bait{
-		Kind: "walls", Secret: secret, TCP: tcp.Addr().String(), UDP: udp.LocalAddr().String(), Abstract: abstract,
+		Kind: "walls", Victim: victim, Secret: secret, TCP: tcp.Addr().String(), UDP: udp.LocalAddr().String(), Abstract: abstract,
 		Template: "/nullius/template/f", Out: "/nullius/out/f",
 	}, &out)
 	if err != nil {

@@ -26,6 +26,9 @@ type watch struct {
 	s       *Sandbox
 	l       *launch
 	spec    Spec
+	user    *user
+	shm     map[string]bool // names in /dev/shm before the run, at landlock
+	tmp     string          // the run's own /tmp, at landlock
 	dirs    []string        // writable folders
 	devices map[uint64]bool // that they lie on
 	floor   uint64          // of free space on them
@@ -65,12 +68,24 @@ func (s *Sandbox) run(ctx context.Context, spec Spec, attack string) (res Result
 			err = fault.Wrap(e, fault.Internal, ReasonBroken, "the run left something behind: %v", e)
 		}
 	}()
-	w := &watch{s: s, spec: spec, pidfd: -1}
+	w := &watch{s: s, spec: spec, user: u, pidfd: -1}
+	if s.level == LevelLandlock {
+		if err := w.clearUser(); err != nil {
+			return Result{}, broken(err)
+		}
+		w.shm = shmNames()
+		defer func() { sweepShm(u, w.shm) }()
+	}
 	w.survey()
 	if w.l, err = s.launch(spec, u, g, attack); err != nil {
 		return Result{}, broken(err)
 	}
-	defer w.l.control.Close()
+	defer func() {
+		if e := w.l.close(); e != nil && err == nil {
+			err = fault.Wrap(e, fault.Internal, ReasonBroken, "the run left something behind: %v", e)
+		}
+	}()
+	w.surveyPlace()
 	waitErr := w.follow(ctx)
 	if err := w.empty(); err != nil {
 		return Result{}, fault.Wrap(err, fault.Internal, ReasonBroken, "the run left something behind: %v", err)
@@ -204,14 +219,50 @@ func (w *watch) abort(why End) {
 	w.kill()
 }
 
-// kill ends every process of the sandbox: they die with process 1.
+// kill ends every process of the sandbox. They die with process 1; a fenced
+// helper has to end them itself and then ends.
 func (w *watch) kill() {
+	if w.l.place != nil && w.running && w.s.groups.wall() == WallWatchdog {
+		_, _ = w.l.control.Write([]byte{orderKill})
+		return
+	}
 	if w.pidfd >= 0 {
 		_ = unix.PidfdSendSignal(w.pidfd, unix.SIGKILL, nil, 0)
 	}
 	w.l.group.kill()
 	if w.pidfd < 0 {
 		_ = w.l.cmd.Process.Kill()
+	}
+}
+
+// clearUser ends what an executor that was killed left to this run's user.
+func (w *watch) clearUser() error {
+	if w.user == nil {
+		return nil
+	}
+	for until := time.Now().Add(emptyLimit); ; time.Sleep(2 * time.Millisecond) {
+		left := processesOf(w.user.uid)
+		if len(left) == 0 {
+			return nil
+		}
+		if time.Now().After(until) {
+			return fmt.Errorf("processes %v of user %d do not end", left, w.user.uid)
+		}
+		for _, pid := range left {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	}
+}
+
+// surveyPlace adds the run's own folders, which exist since the launch.
+func (w *watch) surveyPlace() {
+	if w.l.place == nil {
+		return
+	}
+	w.tmp = w.l.place.tmp()
+	var st unix.Stat_t
+	if unix.Stat(w.tmp, &st) == nil {
+		w.devices[uint64(st.Dev)] = true
 	}
 }
 
@@ -234,7 +285,12 @@ func (w *watch) lookAtMemory() {
 func (w *watch) memory() uint64 {
 	pids := descendants(w.pid)
 	own, shared := pss(pids)
-	files, counted := tmpfsUse(w.pid, "tmp", "dev/shm")
+	files, counted := uint64(0), map[uint64]bool{}
+	if w.l.place == nil {
+		files, counted = tmpfsUse(w.pid, "tmp", "dev/shm")
+	} else {
+		files = measure(shmOf(w.user, w.shm), diskUse{bytes: ^uint64(0), inodes: ^uint64(0)}).bytes
+	}
 	for id, size := range unlinked(pids) {
 		if !w.devices[id.device] && !counted[id.device] {
 			files += size
@@ -274,6 +330,9 @@ func (w *watch) lookAtDisk() {
 }
 
 func (w *watch) overDisk() bool {
+	if w.tmp != "" && measure([]string{w.tmp}, diskUse{w.spec.Limits.TmpBytes, w.spec.Limits.Inodes}).over(w.spec.Limits.TmpBytes, w.spec.Limits.Inodes) {
+		return true
+	}
 	if len(w.dirs) == 0 {
 		return false
 	}
@@ -291,7 +350,7 @@ func (w *watch) overDisk() bool {
 			now.bytes, now.inodes = add(now.bytes, size), add(now.inodes, 1)
 		}
 	}
-	return now.bytes > limit.bytes || now.inodes > limit.inodes
+	return now.over(limit.bytes, limit.inodes)
 }
 
 func add(a, b uint64) uint64 {
@@ -318,11 +377,15 @@ func (w *watch) empty() error {
 		}
 	}
 	for until := time.Now().Add(emptyLimit); ; time.Sleep(2 * time.Millisecond) {
-		if len(w.l.group.members()) == 0 {
+		left := w.l.group.members()
+		if len(left) == 0 && w.l.place != nil && w.user != nil {
+			return w.clearUser()
+		}
+		if len(left) == 0 {
 			return nil
 		}
 		if time.Now().After(until) {
-			return fmt.Errorf("processes %v do not end", w.l.group.members())
+			return fmt.Errorf("processes %v do not end", left)
 		}
 		w.l.group.kill()
 	}
@@ -348,7 +411,7 @@ func (w *watch) conclude() {
 	}
 	r.CPU = max(r.CPU, w.l.group.cpu(), processCPU(w.l.cmd))
 	r.PeakMemoryBytes = max(r.PeakMemoryBytes, w.l.group.peak())
-	r.Level, r.MemoryWall, r.ProbeDigest, r.Limits = Level, w.s.groups.wall(), w.s.probe.Digest, w.spec.Limits
+	r.Level, r.MemoryWall, r.ProbeDigest, r.Limits = w.s.level, w.s.groups.wall(), w.s.probe.Digest, w.spec.Limits
 }
 
 func processCPU(c *exec.Cmd) time.Duration {

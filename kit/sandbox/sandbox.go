@@ -18,9 +18,10 @@ import (
 	"nullius.dev/kit/fault"
 )
 
-// Sandbox is the strict level on this host. It is safe for concurrent use.
+// Sandbox is one level of isolation on this host. It is safe for concurrent use.
 type Sandbox struct {
 	cfg     Config
+	level   string
 	log     *slog.Logger
 	bwrap   string
 	self    *os.File // this binary, as the helper
@@ -32,25 +33,62 @@ type Sandbox struct {
 	probe   Probe
 }
 
-// New prepares the strict level and attacks it. It fails with
-// SANDBOX_TOO_WEAK, naming the remedy, if any attack gets through.
+// New prepares the level that the configuration allows and attacks it. It
+// fails with SANDBOX_TOO_WEAK, naming the remedy, if any attack gets through.
+// A weaker level than strict is offered only where Isolation.Min names it.
 func New(ctx context.Context, cfg Config, log *slog.Logger) (*Sandbox, error) {
-	s := &Sandbox{cfg: cfg.withDefaults(), log: log}
-	if err := s.prepare(); err != nil {
+	levels, err := cfg.Isolation.candidates()
+	if err != nil {
 		return nil, err
 	}
-	if err := s.prove(ctx); err != nil {
-		return nil, err
+	var first error
+	for _, level := range levels {
+		s := &Sandbox{cfg: cfg.withDefaults(), level: level, log: log}
+		err := s.open(ctx)
+		if err == nil {
+			if first != nil {
+				log.WarnContext(ctx, "a weaker level is offered, as configured", "level", level, "stronger", first)
+			}
+			return s, nil
+		}
+		if ctx.Err() != nil || fault.ReasonOf(err) != ReasonTooWeak {
+			return nil, err
+		}
+		if first == nil {
+			first = err
+		}
 	}
-	s.log.InfoContext(ctx, "sandbox ready", "level", Level, "memory_wall", s.groups.wall(),
+	return nil, first
+}
+
+func (s *Sandbox) open(ctx context.Context) error {
+	err := s.prepare()
+	if err == nil {
+		err = s.prove(ctx)
+	}
+	if err != nil {
+		if s.groups != nil {
+			s.groups.close()
+		}
+		if s.self != nil {
+			err = errors.Join(err, s.self.Close())
+		}
+		return err
+	}
+	s.log.InfoContext(ctx, "sandbox ready", "level", s.level, "memory_wall", s.groups.wall(),
 		"probe_ms", s.probe.Took.Milliseconds(), "warnings", s.probe.Warnings)
-	return s, nil
+	return nil
 }
 
 func (s *Sandbox) prepare() error {
 	var err error
-	if s.bwrap, err = findBubblewrap(s.cfg.Bubblewrap); err != nil {
-		return err
+	if s.level == LevelStrict {
+		if s.bwrap, err = findBubblewrap(s.cfg.Bubblewrap); err != nil {
+			return err
+		}
+	} else if abi := landlockABI(); abi < minABI {
+		return fault.New(fault.Precondition, ReasonTooWeak, "landlock: this kernel has version %d of it, needed is %d", abi, minABI).
+			WithNext("run Linux 6.12 or later with landlock among its security modules (lsm=…,landlock)")
 	}
 	if s.users, err = newUsers(s.cfg); err != nil {
 		return fault.Wrap(err, fault.Precondition, ReasonTooWeak,
@@ -63,6 +101,12 @@ func (s *Sandbox) prepare() error {
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, ReasonBroken, "no name for cgroups: %v", err)
 	}
+	return s.prepareMemory(name)
+}
+
+// prepareMemory finds what limits memory, and looks at what else the host does
+// with a job's memory.
+func (s *Sandbox) prepareMemory(name string) error {
 	var why []string
 	s.groups, why = findGroups(name)
 	if s.groups.wall() == WallWatchdog {

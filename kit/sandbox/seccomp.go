@@ -26,9 +26,18 @@ const (
 const cloneNew = unix.CLONE_NEWCGROUP | unix.CLONE_NEWIPC | unix.CLONE_NEWNET | unix.CLONE_NEWNS |
 	unix.CLONE_NEWPID | unix.CLONE_NEWUSER | unix.CLONE_NEWUTS | unix.CLONE_NEWTIME
 
+// filterKind says behind which wall the filter stands.
+type filterKind uint8
+
+const (
+	filterStrict filterKind = iota // namespaces keep the network and others away
+	filterOwn                      // landlock, the program has a user of its own
+	filterShared                   // landlock, it runs as the user who started it
+)
+
 // filter assembles the system call filter: allow by default, EPERM for what
 // reaches the kernel's less travelled parts.
-func filter() ([]unix.SockFilter, error) {
+func filter(kind filterKind) ([]unix.SockFilter, error) {
 	arch, err := auditArch()
 	if err != nil {
 		return nil, err
@@ -50,9 +59,33 @@ func filter() ([]unix.SockFilter, error) {
 		jump(unix.BPF_JGE, 0x40000000, 0, 1) // the x32 twins of every call
 		ret(retErrno | uint32(unix.ENOSYS))
 	}
-	for _, n := range deniedCalls() {
-		jump(unix.BPF_JEQ, uint32(n), 0, 1)
+	answer := func(calls []uintptr, errno unix.Errno) {
+		for _, n := range calls {
+			jump(unix.BPF_JEQ, uint32(n), 0, 1)
+			ret(retErrno | uint32(errno))
+		}
+	}
+	answer(deniedCalls(), unix.EPERM)
+	if kind != filterStrict {
+		answer(deniedUnfenced(), unix.EPERM)
+		for _, c := range selfOnly { // which process it is about must be 0: the caller
+			jump(unix.BPF_JEQ, uint32(c.call), 0, 4)
+			load(offArgs + 8*c.arg)
+			jump(unix.BPF_JEQ, 0, 1, 0)
+			ret(retErrno | uint32(unix.EPERM))
+			ret(retAllow)
+		}
+		// setpriority of the calling process, not of a group or a user.
+		jump(unix.BPF_JEQ, unix.SYS_SETPRIORITY, 0, 6)
+		load(offArgs)
+		jump(unix.BPF_JEQ, unix.PRIO_PROCESS, 0, 2)
+		load(offArgs + 8)
+		jump(unix.BPF_JEQ, 0, 1, 0)
 		ret(retErrno | uint32(unix.EPERM))
+		ret(retAllow)
+	}
+	if kind == filterShared {
+		answer(attributeCalls(), 0)
 	}
 	// C libraries fall back to clone, whose flags can be read.
 	jump(unix.BPF_JEQ, unix.SYS_CLONE3, 0, 1)
@@ -64,15 +97,33 @@ func filter() ([]unix.SockFilter, error) {
 	ret(retErrno | uint32(unix.EPERM))
 	ret(retAllow)
 
-	families := []uint32{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}
-	for _, call := range []uint32{unix.SYS_SOCKET, unix.SYS_SOCKETPAIR} {
-		jump(unix.BPF_JEQ, call, 0, uint8(len(families)+3))
+	families := []uint32{unix.AF_UNIX}
+	if kind == filterStrict {
+		families = append(families, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK)
+	}
+	if kind == filterShared {
+		// Only connected pairs, which can reach nobody else: a pair of datagram
+		// sockets could be given another address.
+		answer([]uintptr{unix.SYS_SOCKET}, unix.EPERM)
+		jump(unix.BPF_JEQ, unix.SYS_SOCKETPAIR, 0, 8)
 		load(offArgs)
-		for i, f := range families {
-			jump(unix.BPF_JEQ, f, uint8(len(families)-i), 0)
-		}
+		jump(unix.BPF_JEQ, unix.AF_UNIX, 0, 4)
+		load(offArgs + 8)
+		p = append(p, unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: 0xf}) // without its flags
+		jump(unix.BPF_JEQ, unix.SOCK_STREAM, 2, 0)
+		jump(unix.BPF_JEQ, unix.SOCK_SEQPACKET, 1, 0)
 		ret(retErrno | uint32(unix.EPERM))
 		ret(retAllow)
+	} else {
+		for _, call := range []uint32{unix.SYS_SOCKET, unix.SYS_SOCKETPAIR} {
+			jump(unix.BPF_JEQ, call, 0, uint8(len(families)+3))
+			load(offArgs)
+			for i, f := range families {
+				jump(unix.BPF_JEQ, f, uint8(len(families)-i), 0)
+			}
+			ret(retErrno | uint32(unix.EPERM))
+			ret(retAllow)
+		}
 	}
 
 	// mknod of anything but files, pipes and sockets.
@@ -125,9 +176,37 @@ func deniedCalls() []uintptr {
 	return append(calls, deniedHere()...)
 }
 
+// deniedUnfenced lists calls that reach what strict keeps in namespaces.
+func deniedUnfenced() []uintptr {
+	return []uintptr{
+		unix.SYS_SHMGET, unix.SYS_SHMAT, unix.SYS_SHMCTL, unix.SYS_MSGGET, unix.SYS_MSGSND, unix.SYS_MSGRCV, unix.SYS_MSGCTL,
+		unix.SYS_SEMGET, unix.SYS_SEMOP, unix.SYS_SEMTIMEDOP, unix.SYS_SEMCTL, unix.SYS_MQ_OPEN, unix.SYS_MQ_UNLINK,
+		unix.SYS_INOTIFY_ADD_WATCH, unix.SYS_IOPRIO_SET, unix.SYS_MIGRATE_PAGES, unix.SYS_MOVE_PAGES,
+	}
+}
+
+// selfOnly lists calls by which one process changes how another of the same
+// user runs, and which argument names the other.
+var selfOnly = []struct {
+	call uintptr
+	arg  uint32
+}{
+	{unix.SYS_PRLIMIT64, 0}, {unix.SYS_SCHED_SETAFFINITY, 0}, {unix.SYS_SCHED_SETSCHEDULER, 0},
+	{unix.SYS_SCHED_SETPARAM, 0}, {unix.SYS_SCHED_SETATTR, 0},
+}
+
+// attributeCalls change a file's attributes by its name, of which Landlock
+// knows nothing. They succeed and do nothing.
+func attributeCalls() []uintptr {
+	return append([]uintptr{
+		unix.SYS_FCHMODAT, unix.SYS_FCHMODAT2, unix.SYS_FCHOWNAT, unix.SYS_UTIMENSAT, unix.SYS_SETXATTR, unix.SYS_LSETXATTR,
+		unix.SYS_REMOVEXATTR, unix.SYS_LREMOVEXATTR, unix.SYS_SETXATTRAT, unix.SYS_REMOVEXATTRAT, unix.SYS_FILE_SETATTR,
+	}, attributeCallsHere()...)
+}
+
 // installFilter applies the filter to the calling thread and what it starts.
-func installFilter() error {
-	prog, err := filter()
+func installFilter(kind filterKind) error {
+	prog, err := filter(kind)
 	if err != nil {
 		return err
 	}

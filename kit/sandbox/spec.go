@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"time"
+
+	"nullius.dev/kit/fault"
 )
 
 // Reasons of the faults of this package.
@@ -14,8 +16,57 @@ const (
 	ReasonNoPython    = "PYTHON_UNSUITABLE" // no interpreter has the declared modules
 )
 
-// Level is the only level of this version.
-const Level = "strict"
+// Levels of isolation, as stamped on results.
+const (
+	LevelStrict   = "strict"   // namespaces by bubblewrap
+	LevelLandlock = "landlock" // Landlock and a system call filter; see the package comment
+)
+
+// AtLeast tells whether a level is as strong as another; an empty minimum asks
+// for nothing.
+func AtLeast(level, min string) bool { return strength(level) >= strength(min) }
+
+func strength(level string) int {
+	switch level {
+	case LevelStrict:
+		return 2
+	case LevelLandlock:
+		return 1
+	}
+	return 0
+}
+
+// Isolation chooses the level.
+type Isolation struct {
+	// Level is the only one to offer; empty: the strongest that this host can hold.
+	Level string `yaml:"level"`
+	// Min is the weakest to offer; empty: strict. Nothing below it ever runs.
+	Min string `yaml:"min"`
+}
+
+func (i Isolation) candidates() ([]string, error) {
+	least := i.Min
+	if least == "" {
+		least = LevelStrict
+	}
+	for field, level := range map[string]string{"level": i.Level, "min": i.Min} {
+		if level != "" && strength(level) == 0 {
+			return nil, fault.New(fault.Invalid, ReasonSpecInvalid, "isolation.%s: %.40q is neither strict nor landlock", field, level).
+				WithField("isolation."+field, "neither strict nor landlock")
+		}
+	}
+	if i.Level != "" {
+		if !AtLeast(i.Level, least) {
+			return nil, fault.New(fault.Precondition, ReasonTooWeak, "isolation.level %s is below isolation.min %s", i.Level, least).
+				WithNext("set isolation.min to " + i.Level + " if what it leaves open may be open")
+		}
+		return []string{i.Level}, nil
+	}
+	if least == LevelLandlock {
+		return []string{LevelStrict, LevelLandlock}, nil
+	}
+	return []string{LevelStrict}, nil
+}
 
 // Memory walls, as stamped on results.
 const (
@@ -114,6 +165,7 @@ type Config struct {
 	Bubblewrap string `yaml:"bubblewrap"` // path; empty: found in the usual places
 	// RequireHardMemory refuses hosts on which only the watchdog limits memory.
 	RequireHardMemory bool          `yaml:"require_hard_memory"`
+	Isolation         Isolation     `yaml:"isolation"`
 	Grace             time.Duration `yaml:"grace"`
 	Limits            Limits        `yaml:"-"`
 	// UIDBase and UIDCount are the real user ids that root drops to.

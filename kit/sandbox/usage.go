@@ -141,6 +141,8 @@ func noteMapped(found map[inode]uint64, pid int, line string) {
 // diskUse is what lies under some folders.
 type diskUse struct{ bytes, inodes uint64 }
 
+func (u diskUse) over(bytes, inodes uint64) bool { return u.bytes > bytes || u.inodes > inodes }
+
 // measure stops early once past the limit: a program can make files faster
 // than they are counted. What it hides, by a path longer than the kernel takes
 // or a folder that cannot be listed, counts as more than any limit.

@@ -1,0 +1,248 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// place is where a run at the landlock level finds what strict shows at paths
+// of its own: nothing can be mounted for it, so the words of its command and
+// environment that name such a path are translated.
+type place struct {
+	dir string      // of the host; removed after the run
+	to  [][2]string // a path as strict shows it, and where it is
+}
+
+// newPlace makes the run's own /tmp and folder of interpreters.
+func newPlace(u *user, p *Python) (*place, error) {
+	dir, err := os.MkdirTemp("", "nullius-run-")
+	if err != nil {
+		return nil, err
+	}
+	pl := &place{dir: dir, to: [][2]string{{"/tmp", filepath.Join(dir, "tmp")}, {BinDir, filepath.Join(dir, "bin")}}}
+	err = errors.Join(os.Chmod(dir, 0o711), os.Mkdir(pl.tmp(), 0o700), os.Mkdir(filepath.Join(dir, "bin"), 0o755))
+	if err == nil && u != nil {
+		err = os.Chown(pl.tmp(), u.uid, u.gid)
+	}
+	if err == nil && p != nil {
+		for _, name := range []string{"python", "python3"} {
+			err = errors.Join(err, os.Symlink(p.Path, filepath.Join(dir, "bin", name)))
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, pl.remove())
+	}
+	return pl, nil
+}
+
+func (p *place) tmp() string   { return filepath.Join(p.dir, "tmp") }
+func (p *place) remove() error { return RemoveTree(p.dir) }
+
+// bind adds what the run sees of the host.
+func (p *place) bind(b Bind) { p.to = append(p.to, [2]string{b.Target, b.Source}) }
+
+// path translates one path, by the longest that is shown.
+func (p *place) path(s string) string {
+	best := -1
+	for i, t := range p.to {
+		if (s == t[0] || strings.HasPrefix(s, t[0]+"/")) && (best < 0 || len(t[0]) >= len(p.to[best][0])) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return s
+	}
+	return p.to[best][1] + s[len(p.to[best][0]):]
+}
+
+// word translates paths that make up a word, or follow a colon or an equals
+// sign in it, as in PATH=/a:/b and --out=/a.
+func (p *place) word(s string) string {
+	var b strings.Builder
+	for len(s) > 0 {
+		end := strings.IndexAny(s, ":=")
+		if end < 0 {
+			return b.String() + p.path(s)
+		}
+		b.WriteString(p.path(s[:end]))
+		b.WriteByte(s[end])
+		s = s[end+1:]
+	}
+	return b.String()
+}
+
+func (p *place) words(list []string) []string {
+	out := make([]string, len(list))
+	for i, w := range list {
+		out[i] = p.word(w)
+	}
+	return out
+}
+
+// orders translates what the helper is told.
+func (p *place) orders(o *orders) {
+	o.Argv, o.Env, o.Dir = p.words(o.Argv), p.words(o.Env), p.path(o.Dir)
+	for _, t := range p.to { // an attack of the probe is JSON with whole paths
+		o.Attack = strings.ReplaceAll(o.Attack, strconv.Quote(t[0])[:len(t[0])+1]+"/", strconv.Quote(t[1])[:len(t[1])+1]+"/")
+	}
+}
+
+// grants opens what strict shows.
+func (p *place) grants(s Spec, binds []Bind) []grant {
+	var g []grant
+	add := func(how grantKinds, paths ...string) {
+		for _, path := range paths {
+			g = append(g, grant{path, how})
+		}
+	}
+	add(grantRun, "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", filepath.Join(p.dir, "bin"))
+	add(grantRead, etc...)
+	add(grantRead, "/proc", "/sys/devices/system/cpu")
+	if s.TeX {
+		add(grantRead, tex...)
+	}
+	add(grantNode, "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+	add(grantDrive, s.Devices...)
+	add(grantWrite, shmDir, p.tmp())
+	for _, b := range binds {
+		how := grantRun
+		if b.Writable {
+			how = grantWrite
+		}
+		add(how, b.Source)
+	}
+	return g
+}
+
+// reachable tells which folder on the way to path keeps others out.
+func reachable(path string) error {
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		st, err := os.Stat(dir)
+		if err != nil {
+			return err
+		}
+		if st.Mode().Perm()&0o001 == 0 {
+			return fmt.Errorf("the sandbox's user cannot enter %s (chmod o+x %s, or keep the data elsewhere)", dir, dir)
+		}
+		if dir == "/" {
+			return nil
+		}
+	}
+}
+
+const shmDir = "/dev/shm"
+
+// shmNames lists what lies in /dev/shm.
+func shmNames() map[string]bool {
+	names := map[string]bool{}
+	entries, _ := os.ReadDir(shmDir)
+	for _, e := range entries {
+		names[e.Name()] = true
+	}
+	return names
+}
+
+// shmOf lists the segments of a run: those of its own user or, where it shares
+// the caller's, those that came after the run began.
+func shmOf(u *user, before map[string]bool) []string {
+	var mine []string
+	entries, _ := os.ReadDir(shmDir)
+	for _, e := range entries {
+		p := filepath.Join(shmDir, e.Name())
+		var st unix.Stat_t
+		if unix.Lstat(p, &st) != nil {
+			continue
+		}
+		if u != nil && int(st.Uid) == u.uid || u == nil && int(st.Uid) == os.Geteuid() && !before[e.Name()] {
+			mine = append(mine, p)
+		}
+	}
+	return mine
+}
+
+// sweepShm removes a run's segments after its last process. Among those of a
+// shared user, what a living process holds is another program's.
+func sweepShm(u *user, before map[string]bool) {
+	mine := shmOf(u, before)
+	if u == nil && len(mine) > 0 {
+		held := heldFiles(shmDir + "/")
+		for _, p := range mine {
+			if !held[p] {
+				_ = os.RemoveAll(p)
+			}
+		}
+		return
+	}
+	for _, p := range mine {
+		_ = os.RemoveAll(p)
+	}
+}
+
+// heldFiles lists files below prefix that processes of this user hold or map.
+func heldFiles(prefix string) map[string]bool {
+	held := map[string]bool{}
+	procs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, proc := range procs {
+		entries, _ := os.ReadDir(proc + "/fd")
+		for _, e := range entries {
+			if to, err := os.Readlink(proc + "/fd/" + e.Name()); err == nil && strings.HasPrefix(to, prefix) {
+				held[to] = true
+			}
+		}
+		maps, _ := os.ReadFile(proc + "/maps")
+		for line := range strings.Lines(string(maps)) {
+			if i := strings.Index(line, prefix); i >= 0 {
+				held[strings.TrimSpace(line[i:])] = true
+			}
+		}
+	}
+	return held
+}
+
+// processesOf lists the processes of a real user id.
+func processesOf(uid int) []int {
+	var found []int
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		var st unix.Stat_t
+		if unix.Stat("/proc/"+e.Name()+"/task", &st) == nil && statusUID(pid) == uid {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// statusUID is a process's real user id; -1 when it is gone or a zombie.
+func statusUID(pid int) int {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil || strings.Contains(string(b), "\nState:\tZ") {
+		return -1
+	}
+	_, rest, _ := strings.Cut(string(b), "\nUid:\t")
+	id, _, _ := strings.Cut(rest, "\t")
+	n, err := strconv.Atoi(id)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// tasksOf counts a user's threads, which a limit of processes counts too.
+func tasksOf(uid int) int {
+	n := 0
+	for _, pid := range processesOf(uid) {
+		tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+		n += len(tasks)
+	}
+	return n
+}
