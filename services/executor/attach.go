@@ -24,7 +24,7 @@ type Shared struct {
 	// Hurry, when closed, ends a drain early.
 	Hurry <-chan struct{}
 	// GPUs replaces NVML in tests; nil: NVML.
-	GPUs gpu.Finder
+	GPUs gpu.Backend
 }
 
 // Attach puts the service and this machine's node on a host.

@@ -36,6 +36,13 @@ type attempt struct {
 	mu sync.Mutex // guards r
 	r  *record
 
+	stop   context.CancelCauseFunc // ends the attempt
+	meters []*gpuMeter
+
+	xidMu    sync.Mutex // guards what follows
+	xids     map[string][]uint32
+	firstXID uint32
+
 	out, errs *logStream
 	dir       string // of this attempt, on the host
 	python    *sandbox.Python
@@ -51,6 +58,9 @@ func (n *node) attempt(ctx context.Context, msg jetstream.Msg, r *record, set []
 	publish := func(b []byte) { _ = n.s.d.Bus.NC.Publish(logSubject(id), b) }
 	a.out = newLogStream(publish, r.GetAttempt(), executorv1.LogChunk_STDOUT)
 	a.errs = newLogStream(publish, r.GetAttempt(), executorv1.LogChunk_STDERR)
+	run, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	a.stop = cancel
 	n.mu.Lock()
 	n.running[id] = a
 	n.mu.Unlock()
@@ -59,8 +69,6 @@ func (n *node) attempt(ctx context.Context, msg jetstream.Msg, r *record, set []
 		delete(n.running, id)
 		n.mu.Unlock()
 	}()
-	run, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	var helpers sync.WaitGroup
 	helpers.Go(func() { a.watch(run, cancel) })
 	helpers.Go(func() { a.tick(run) })
@@ -100,6 +108,9 @@ func (a *attempt) finish(ctx, run context.Context, res *executorv1.JobResult, er
 	switch {
 	case errors.Is(err, errDrain), errors.Is(context.Cause(run), errDrain):
 		end = endInterrupted
+	case errors.Is(err, errGPUFault), errors.Is(context.Cause(run), errGPUFault):
+		end = endGPUFault
+		log.WarnContext(ctx, "attempt ended by a GPU", "error", context.Cause(run))
 	case isStorageFull(err):
 		end, full = endFull, storageText(err)
 		log.WarnContext(ctx, "no room to run a job", "error", err)
@@ -286,7 +297,21 @@ func (a *attempt) run(ctx context.Context) (*executorv1.JobResult, error) {
 	began := time.Now()
 	close(a.began)
 	log.DebugContext(ctx, "job runs", "argv", a.job.GetArgv())
+	a.openMeters()
+	sampled, sampling := context.WithCancel(ctx)
+	var sampler sync.WaitGroup
+	if len(a.meters) > 0 {
+		sampler.Go(func() { a.measureGPUs(sampled) })
+	}
 	box, err := a.n.s.d.Sandbox.Run(ctx, a.spec(ctx, binds))
+	sampling()
+	sampler.Wait()
+	if len(a.meters) > 0 && err == nil && (box.ExitCode != 0 || box.Signal != 0) {
+		pause(ctx, settle) // the driver may tell why a little later
+		if cause := context.Cause(ctx); errors.Is(cause, errGPUFault) {
+			return nil, cause
+		}
+	}
 	if err != nil {
 		return a.stageFailed(ctx, err)
 	}
@@ -297,7 +322,9 @@ func (a *attempt) run(ctx context.Context) (*executorv1.JobResult, error) {
 	if err := a.setState(context.WithoutCancel(ctx), executorv1.State_COLLECTING); err != nil {
 		return nil, err
 	}
-	return a.harvest(ctx, a.result(box, began))
+	res := a.result(box, began)
+	a.gpuRecord(res)
+	return a.harvest(ctx, res)
 }
 
 // harvest stores what the program left. Nothing of it runs any more, so a full

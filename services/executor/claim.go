@@ -66,6 +66,10 @@ func (n *node) handle(ctx context.Context, msg jetstream.Msg, held *slot, chosen
 		_ = msg.NakWithDelay(delay)
 		return
 	}
+	if n.avoid(ctx, r) {
+		_ = msg.NakWithDelay(time.Second)
+		return
+	}
 	more, ok, ever := n.slots.more(held, r.GetJob().GetGpu())
 	set = more
 	chosen()
@@ -146,6 +150,38 @@ func (n *node) judge(ctx context.Context, r *record) (verdict, time.Duration) {
 	}
 	n.s.log.InfoContext(ctx, "job ended without running", "job_id", id, "reason", r.GetResult().GetEndReason().String())
 	return verdictDone, 0
+}
+
+// avoid tells whether a job whose last attempt failed by this node's trouble
+// should go to another one, which has room for it now.
+func (n *node) avoid(ctx context.Context, r *record) bool {
+	if len(r.Earlier) == 0 {
+		return false
+	}
+	last := r.Earlier[len(r.Earlier)-1]
+	if last.GetNode() != n.s.name || last.GetEnd() != endInfra && last.GetEnd() != endGPUFault {
+		return false
+	}
+	nodes, err := n.s.jobs.recentNodes(ctx)
+	if err != nil {
+		return false
+	}
+	pool, want := r.GetJob().GetPool(), r.GetJob().GetGpu()
+	for _, other := range nodes {
+		if other.GetName() == n.s.name || other.GetDraining() || !contains(other.GetPools(), pool) || refusal(other, int(want.GetCount())) != "" {
+			continue
+		}
+		free := 0
+		for _, s := range other.GetSlots() {
+			if s.GetState() == slotFree && (want.GetCount() == 0 || s.GetKind() == "gpu" && gpuFits(want, s.GetModel(), s.GetMemoryBytes())) {
+				free++
+			}
+		}
+		if free > 0 && free >= int(want.GetCount()) {
+			return true
+		}
+	}
+	return false
 }
 
 // begin makes one message of a job the only one that this node handles.

@@ -97,7 +97,7 @@ func TestExecutor_AMessageDeliveredTooOftenBecomesADeadLetter(t *testing.T) {
 	w := newWorld(t)
 	cfg := quick(t.TempDir())
 	cfg.MaxDeliver, cfg.BusyDelay = 2, 50*time.Millisecond
-	gpus := gpu.Fake{List: []gpu.Device{{UUID: "GPU-a", Model: "NVIDIA T4", MemoryBytes: 16 << 30}}}
+	gpus := gpu.Fake{List: []gpu.Device{{UUID: "GPU-a", Model: "NVIDIA T4", MemoryBytes: 16 << 30, DeviceNodes: []string{}}}}
 	w.client, _ = w.start(cfg, executor.Shared{Sandbox: box(t), GPUs: gpus})
 	j := w.job("never-fits", good)
 	j.Pool, j.Gpu = "gpu", &executorv1.Gpu{Count: 2}

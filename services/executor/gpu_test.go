@@ -15,8 +15,8 @@ import (
 func TestExecutor_GivesGPUsToJobs(t *testing.T) {
 	w := newWorld(t)
 	fake := gpu.Fake{List: []gpu.Device{
-		{UUID: "GPU-a", Model: "NVIDIA H100", MemoryBytes: 80 << 30}, {UUID: "GPU-b", Model: "NVIDIA H100", MemoryBytes: 80 << 30, Minor: 1},
-		{UUID: "GPU-c", Model: "NVIDIA T4", MemoryBytes: 16 << 30, Minor: 2},
+		{UUID: "GPU-a", Model: "NVIDIA H100", MemoryBytes: 80 << 30, DeviceNodes: []string{}}, {UUID: "GPU-b", Model: "NVIDIA H100", MemoryBytes: 80 << 30, Minor: 1, DeviceNodes: []string{}},
+		{UUID: "GPU-c", Model: "NVIDIA T4", MemoryBytes: 16 << 30, Minor: 2, DeviceNodes: []string{}},
 	}}
 	w.client, _ = w.start(quick(t.TempDir()), executor.Shared{Sandbox: box(t), GPUs: fake})
 	job := func(id string, want *executorv1.Gpu) *executorv1.Job {

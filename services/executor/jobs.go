@@ -174,7 +174,7 @@ func (r *record) lose(end string) {
 		if !r.Began.IsZero() && !r.Outlived {
 			r.Poison++
 		}
-	case endInfra:
+	case endInfra, endGPUFault:
 		r.Infra++
 	}
 	r.requeue()
@@ -199,6 +199,7 @@ func (r *record) end(reason executorv1.EndReason_Value, message string) {
 const (
 	endInfra       = "INFRA"
 	endLost        = "LOST"
+	endGPUFault    = "GPU_FAULT"
 	endInterrupted = "INTERRUPTED"
 	endFull        = "STORAGE_FULL" // there was no room to stage it; counts nowhere
 	endLeaseLost   = "LEASE_LOST"   // taken over while it ran

@@ -46,6 +46,7 @@ type node struct {
 	running  map[string]*attempt
 	handling map[string]bool // jobs of which a message is being handled
 	tell     sync.Mutex      // heartbeats in order
+	gpus     *gpuWatch
 }
 
 // Run runs this machine's node until ctx ends, then drains it.
@@ -71,6 +72,9 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { n.heartbeats(beat); return nil })
 	group.Go(func() error { n.pruning(beat); return nil })
 	group.Go(func() error { return n.listen(beat) })
+	n.gpus.restore(ctx)
+	n.slots.left = func(x *slot) { n.gpus.left(beat, x) }
+	group.Go(func() error { n.gpus.run(beat); return nil })
 	if err := n.announce(ctx); err != nil {
 		s.log.WarnContext(ctx, "announce node", "error", err)
 	}
@@ -139,6 +143,7 @@ func (s *Service) newNode(ctx context.Context) (*node, error) {
 		pools: map[string]string{}, total: hostMemory(), started: time.Now(), running: map[string]*attempt{}, handling: map[string]bool{},
 	}
 	n.memory = n.total / uint64(cpus)
+	n.gpus = newGPUWatch(n)
 	for _, p := range s.cfg.Pools {
 		n.pools[p] = "cpu"
 	}
@@ -309,6 +314,11 @@ func (n *node) describe() *executorv1.Node {
 	if low {
 		p.Refusals = append(p.Refusals, &executorv1.Refusal{
 			Reason: "DISK_LOW", Text: "the disk is nearly full", Remedy: "free space on the disk of " + n.state.dir,
+		})
+	}
+	if gpus := n.slots.gpus(); len(gpus) > 0 && n.slots.count("gpu", slotQuarantined) == len(gpus) {
+		p.Refusals = append(p.Refusals, &executorv1.Refusal{
+			Reason: reasonGPUs, Text: "all its GPUs are in quarantine", Remedy: "executor slots list, then executor slots release UUID",
 		})
 	}
 	probe := n.s.d.Sandbox.Probe()

@@ -147,8 +147,8 @@ func waitReason(job *executorv1.Job, nodes []*executorv1.Node) string {
 		if !contains(n.GetPools(), pool) {
 			continue
 		}
-		if len(n.GetRefusals()) > 0 {
-			refusals = append(refusals, n.GetName()+": "+n.GetRefusals()[0].GetText())
+		if text := refusal(n, want); text != "" {
+			refusals = append(refusals, n.GetName()+": "+text)
 			continue
 		}
 		if n.GetDraining() || want > 0 && fitting(job.GetGpu(), n.GetSlots()) < want {
@@ -167,6 +167,16 @@ func waitReason(job *executorv1.Job, nodes []*executorv1.Node) string {
 		return fmt.Sprintf("no node in pool %s fits %s", pool, gpus(want))
 	}
 	return "no node takes jobs of pool " + pool
+}
+
+// refusal is why a node takes no job of so many GPUs; empty: it does.
+func refusal(n *executorv1.Node, gpus int) string {
+	for _, r := range n.GetRefusals() {
+		if gpus > 0 || r.GetReason() != reasonGPUs {
+			return r.GetText()
+		}
+	}
+	return ""
 }
 
 func gpus(n int) string {

@@ -51,6 +51,7 @@ type Config struct {
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
 	MinFreeBytes uint64        `yaml:"min_free_bytes"` // of disk, below which no job starts
 	Limits       Ceiling       `yaml:"limits"`
+	GPU          GPU           `yaml:"gpu"`
 	// KeepRecords is how long the record of an ended job is kept; its files and
 	// measurements are elsewhere.
 	KeepRecords time.Duration `yaml:"keep_records"`
@@ -76,7 +77,7 @@ func DefaultConfig() Config {
 		Listen: "127.0.0.1:7003", Pools: []string{"cpu"},
 		Heartbeat: 15 * time.Second, NodeTTL: 45 * time.Second, AckWait: 60 * time.Second, BusyDelay: 30 * time.Second,
 		Grace: 30 * time.Second, DrainTimeout: 10 * time.Minute, MinFreeBytes: 512 << 20,
-		KeepRecords: 30 * 24 * time.Hour, MaxDeliver: maxDeliver,
+		GPU: defaultGPU(), KeepRecords: 30 * 24 * time.Hour, MaxDeliver: maxDeliver,
 		Limits: Ceiling{Wall: 2 * time.Hour, DiskBytes: 10 << 30, FileBytes: 4 << 30, Processes: 512, OpenFiles: 1024, Inodes: 200_000},
 	}
 }
@@ -108,7 +109,7 @@ func (c Config) Validate() error {
 	case c.Limits.Wall <= 0 || c.Limits.Processes <= 0 || c.Limits.OpenFiles <= 0:
 		return bad("limits", "wall, processes and open_files must be positive")
 	}
-	return nil
+	return c.GPU.validate(bad)
 }
 
 // Box is what the executor needs of a sandbox.
@@ -129,7 +130,7 @@ type Deps struct {
 	Refusal error // why there is no sandbox
 	// Hurry, when closed, ends a drain: what still runs is interrupted.
 	Hurry <-chan struct{}
-	GPUs  gpu.Finder // nil: NVML where it is built in
+	GPUs  gpu.Backend // nil: NVML where it is built in, or the configured scenario
 }
 
 // Service answers for every job of its broker. Its node runs them.
@@ -163,6 +164,13 @@ func New(cfg Config, d Deps) (*Service, error) {
 	}
 	if d.GPUs == nil {
 		d.GPUs = gpu.System()
+		if cfg.GPU.Scenario != "" {
+			s, err := gpu.OpenScenario(cfg.GPU.Scenario)
+			if err != nil {
+				return nil, fault.Wrap(err, fault.Invalid, ReasonField, "executor: gpu.scenario: %v", err).WithField("gpu.scenario", err.Error())
+			}
+			d.GPUs = s
+		}
 	}
 	m, err := newMetrics(d.Meter)
 	if err != nil {

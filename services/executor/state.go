@@ -46,7 +46,7 @@ func openState(dir string) (*stateDir, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "STATE_UNUSABLE", "the executor's folder cannot be named")
 	}
-	for _, d := range []string{dir, filepath.Join(dir, "journal"), filepath.Join(dir, "work")} {
+	for _, d := range []string{dir, filepath.Join(dir, "journal"), filepath.Join(dir, "work"), filepath.Join(dir, "slots")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, fault.Wrap(err, fault.Precondition, "STATE_UNUSABLE", "the executor's folder cannot be made: %v", err)
 		}

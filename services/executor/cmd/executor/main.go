@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -11,24 +12,35 @@ import (
 
 	"nullius.dev/kit/app"
 	"nullius.dev/kit/app/process"
+	"nullius.dev/kit/fault"
 	"nullius.dev/kit/sandbox"
 	"nullius.dev/services/executor"
 )
 
-// config is the executor's with what every service has.
-type config struct {
+// settings are the executor's with what every service has.
+type settings struct {
 	process.Common  `yaml:",inline"`
 	executor.Config `yaml:",inline"`
 	Sandbox         sandbox.Config `yaml:"sandbox"`
 }
 
 // Validate checks the executor's part.
-func (c config) Validate() error { return c.Config.Validate() }
+func (c settings) Validate() error { return c.Config.Validate() }
 
 func main() {
 	sandbox.Main()
-	defaults := config{Common: process.DefaultCommon(), Config: executor.DefaultConfig(), Sandbox: sandbox.DefaultConfig()}
-	process.Main("executor", defaults, func(c *config) *process.Common { return &c.Common }, attach)
+	defaults := settings{Common: process.DefaultCommon(), Config: executor.DefaultConfig(), Sandbox: sandbox.DefaultConfig()}
+	if len(os.Args) > 1 && os.Args[1] == "slots" {
+		if err := slots(os.Args[2:], defaults, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			if next := fault.NextOf(err); next != "" {
+				fmt.Fprintln(os.Stderr, "next: "+next)
+			}
+			os.Exit(2)
+		}
+		return
+	}
+	process.Main("executor", defaults, func(c *settings) *process.Common { return &c.Common }, attach)
 }
 
 // hurry is closed by the second signal: the first one drains the node. A third
@@ -54,7 +66,7 @@ func hurry(h *app.Host) <-chan struct{} {
 	return out
 }
 
-func attach(h *app.Host, p process.Process, cfg config) error {
+func attach(h *app.Host, p process.Process, cfg settings) error {
 	if cfg.State == "" {
 		cfg.State = filepath.Join(p.DataDir, "executor")
 	}

@@ -2,7 +2,7 @@
 
 package gpu
 
-// System returns the finder of this build.
-func System() Finder {
+// System returns the back end of this build.
+func System() Backend {
 	return Fake{Note: "no GPU: this binary was built without cgo, which NVML needs"}
 }
