@@ -24,8 +24,8 @@ func (c *checker) baseline() {
 	size, ok := c.files[name]
 	switch {
 	case !ok:
-		if !c.reported(name) {
-			c.add(Finding{Rule: "run_0.results", Path: name, Found: "no such file", Expected: "the results of run_0",
+		if !c.reported(name) { // a foreign template may bring only figures or tables of its baseline
+			c.strict(Finding{Rule: "run_0.results", Path: name, Found: "no such file", Expected: "the results of run_0",
 				Fix: "removing run_0/, then the baseline is measured"})
 		}
 		return
@@ -89,9 +89,9 @@ func (c *checker) primaryMeasured(name string, data []byte, root *jsonNode) {
 	if means == nil {
 		return // reported as run_0.means
 	}
-	value := means.get(p.Metric)
+	value := leafOf(means, p.Metric)
 	if value == nil {
-		value = means.get(p.Metric + "_mean")
+		value = leafOf(means, p.Metric+"_mean")
 	}
 	switch {
 	case value == nil && means.kind == kindNumber && p.Metric == "value":
@@ -109,6 +109,22 @@ func (c *checker) primaryMeasured(name string, data []byte, root *jsonNode) {
 		}
 		c.add(at(f, data, value.offset))
 	}
+}
+
+// leafOf finds a value by its path joined by dots, in which a slash of a key reads as a colon; nil if there is none.
+func leafOf(n *jsonNode, path string) *jsonNode {
+	for _, m := range n.members {
+		name := strings.ReplaceAll(m.name, "/", ":")
+		if name == path {
+			return m.value
+		}
+		if rest, ok := strings.CutPrefix(path, name+"."); ok {
+			if leaf := leafOf(m.value, rest); leaf != nil {
+				return leaf
+			}
+		}
+	}
+	return nil
 }
 
 func countNumbers(n *jsonNode) int {

@@ -89,6 +89,19 @@ var brokenTemplates = []broken{
 	{name: "data of wrong size", file: "template.yaml", old: "env:", new: "data: [{path: plot.py, bytes: 3, sha256: " + strings.Repeat("0", 64) + "}]\nenv:", place: "plot.py", rule: "data.size"},
 	{name: "run_0 without results", file: "run_0/final_info.json", drop: true, place: "run_0/final_info.json", rule: "run_0.results"},
 	{name: "run_0 is broken JSON", file: "run_0/final_info.json", old: "0.5,", new: "0,5,", place: "run_0/final_info.json:2:35", rule: "json.syntax"},
+	{name: "run_0 not UTF-8", file: "run_0/final_info.json", old: "gap", new: "g\xe4p", place: "run_0/final_info.json:2:40", rule: "file.encoding"},
+	{name: "run_0 nested too deep", file: "run_0/final_info.json", new: strings.Repeat(`{"a":`, 18) + "1" + strings.Repeat("}", 18), place: "run_0/final_info.json:1:86", rule: "json.syntax"},
+	{name: "run_0 with too many numbers", file: "run_0/final_info.json", new: `{"d": {"means": {"test_error": 1, "gap": 1}, "x": [` + strings.Repeat("0,", 10_000) + `0]}}`, place: "run_0/final_info.json", rule: "run_0.results"},
+	{name: "run_0 over 8 MiB", file: "run_0/final_info.json", new: strings.Repeat(" ", 8<<20+1), place: "run_0/final_info.json", rule: "run_0.results"},
+	{name: "run_0 with a key twice", file: "run_0/final_info.json", old: "gap", new: "test_error", place: "run_0/final_info.json:2:38", rule: "json.syntax"},
+	{name: "a primary metric that is a text", file: "run_0/final_info.json", old: "0.5,", new: `"low",`, place: "run_0/final_info.json:2:33", rule: "primary.not-finite"},
+	{name: "data outside the root", file: "template.yaml", old: "env:", new: "data: [{path: ../a, sha256: " + strings.Repeat("0", 64) + "}]\nenv:", place: "template.yaml:12:15", rule: "template.data.path"},
+	{name: "data twice", file: "template.yaml", old: "env:", new: "prepare: evaluate.py\ndata: [{path: a, generated: true}, {path: a, generated: true}]\nenv:", place: "template.yaml:13:43", rule: "template.data.path"},
+	{name: "generated data without a script", file: "template.yaml", old: "env:", new: "data: [{path: a, generated: true}]\nenv:", place: "template.yaml:12:8", rule: "template.data.generated"},
+	{name: "prepare script outside the root", file: "template.yaml", old: "env:", new: "prepare: ../prepare.py\nenv:", place: "template.yaml:12:10", rule: "template.prepare"},
+	{name: "requirements with an address", file: "requirements.txt", new: "numpy==1.26\nhttps://example.org/a.whl\n", place: "requirements.txt:2", rule: "requirements.line"},
+	{name: "requirements with an option", file: "requirements.txt", new: "--index-url x\n", place: "requirements.txt:1", rule: "requirements.line"},
+	{name: "requirements with a path", file: "requirements.txt", new: "./here\n", place: "requirements.txt:1", rule: "requirements.line"},
 	{name: "run_0 without means", file: "run_0/final_info.json", old: "means", new: "mean", place: "run_0/final_info.json:2:3", rule: "run_0.means"},
 	{name: "run_0 without the primary metric", file: "run_0/final_info.json", old: "\"test_error\": 0.5", new: "\"other\": 0.5", place: "run_0/final_info.json:2:18", rule: "primary.missing"},
 	{name: "run_0 without the primary dataset", file: "run_0/final_info.json", old: "\"d\"", new: "\"e\"", place: "run_0/final_info.json:1:1", rule: "primary.missing"},
@@ -113,6 +126,9 @@ func TestLoad_refuses_broken_templates_with_file_line_and_rule(t *testing.T) {
 				files[tt.file] = strings.Replace(files[tt.file], tt.old, tt.new, 1)
 			default:
 				files[tt.file] = tt.new
+			}
+			if tt.file == "requirements.txt" {
+				files["template.yaml"] = strings.Replace(files["template.yaml"], "modules:", "requirements: requirements.txt, modules:", 1)
 			}
 			got, findings := load(tree(files))
 			if got != nil {

@@ -74,6 +74,7 @@ func (c *checker) dataDetails(d *Data, item *yaml.Node, m map[string]*yaml.Node)
 func (c *checker) data() {
 	for i := range c.t.Data {
 		d := &c.t.Data[i]
+		c.t.Protected = append(c.t.Protected, d.Path) // data is the same for all runs
 		size, ok := c.files[d.Path]
 		if !ok {
 			fix, expected := "putting the file there", "data that the prepare script makes"
@@ -81,10 +82,8 @@ func (c *checker) data() {
 				expected = "data with SHA-256 " + d.SHA256
 			}
 			switch {
-			case d.Generated && c.t.Prepare != "":
-				fix = "python3 " + c.t.Prepare
-			case d.URL != "":
-				fix = "downloading " + quote(d.URL) + " to " + d.Path
+			case d.Generated && c.t.Prepare != "", d.URL != "":
+				fix = "nullius template prepare " + c.o.Name
 			}
 			needed := c.o.Size == "" || len(d.Sizes) == 0 || slices.Contains(d.Sizes, c.o.Size)
 			c.warn(Finding{Rule: "data.missing", BlocksStart: needed, Path: d.Path, Found: "no such file", Expected: expected, Fix: fix})

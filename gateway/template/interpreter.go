@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +20,8 @@ import (
 type Interpreter struct {
 	runner sandbox.Runner
 	python *sandbox.Python // nil: the system's
-	// Timeout bounds one question; zero is 20 s.
+	// Timeout bounds all starts of Python for one template together; zero is 2 minutes: parsing takes a second, but a busy machine may take a
+	// minute to give it.
 	Timeout time.Duration
 }
 
@@ -33,11 +33,11 @@ func NewInterpreter(r sandbox.Runner, python *sandbox.Python) *Interpreter {
 // sourceDir is where the files to parse lie inside, by number.
 const sourceDir = "/nullius/check"
 
-// parseSources reads bytes, so that the coding line counts as it does for Python.
+// parseSources answers a line for each file as soon as it is parsed, so that what came before a crash counts. It reads bytes, so that the coding line
+// counts as it does for Python.
 const parseSources = `import ast, json, sys, warnings
 warnings.simplefilter("ignore")
-answers = []
-for i in range(int(sys.argv[2])):
+for i in range(int(sys.argv[2]), int(sys.argv[3])):
     line, message = 0, ""
     try:
         ast.parse(open("%s/%d.py" % (sys.argv[1], i), "rb").read())
@@ -45,95 +45,103 @@ for i in range(int(sys.argv[2])):
         line, message = e.lineno or 1, e.msg or "invalid syntax"
     except (ValueError, MemoryError, RecursionError) as e:
         line, message = 1, str(e) or type(e).__name__
-    answers.append({"Line": line, "Message": message[:1000]})
-print(json.dumps(answers))`
+    print(json.dumps({"File": i, "Line": line, "Message": message[:200]}), flush=True)`
 
-// parseTogether is how many sources are parsed in one start of Python, so that its answers fit into what is kept of its output.
-const parseTogether = 50
+// maxCrashes is how many sources of one template may bring the parser down before the rest goes unchecked.
+const maxCrashes = 10
 
-// Parse reports the first syntax error of each source. If some source brings the
-// parser down, each is parsed alone, so that only that one goes unchecked.
+// Parse reports the first syntax error of each source. One start of Python parses all of them; if a source brings the parser down, a further start goes on
+// after it, so that only that one goes unchecked.
 func (i *Interpreter) Parse(ctx context.Context, sources map[string][]byte) map[string]Syntax {
+	timeout := i.Timeout
+	if timeout <= 0 {
+		timeout = 2 * time.Minute
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	out := make(map[string]Syntax, len(sources))
-	for names := range slices.Chunk(mapKeys(sources), parseTogether) {
-		answers, err := i.parse(ctx, names, sources)
-		for j, name := range names {
-			switch {
-			case err == nil:
-				out[name] = answers[j]
-			case len(names) == 1 || ctx.Err() != nil:
-				out[name] = Syntax{Err: err}
-			default:
-				if alone, err := i.parse(ctx, []string{name}, sources); err != nil {
-					out[name] = Syntax{Err: err}
-				} else {
-					out[name] = alone[0]
-				}
-			}
+	names := mapKeys(sources)
+	dir, inside, err := sourceFiles(names, sources)
+	if dir != "" {
+		defer func() { _ = os.RemoveAll(dir) }() // copies of what the caller has
+	}
+	next := 0
+	for crashes := 0; err == nil && next < len(names); crashes++ {
+		var answers []Syntax
+		answers, err = i.parse(ctx, inside, next, len(names))
+		for j, a := range answers {
+			out[names[next+j]] = a
 		}
+		next += len(answers)
+		if err != nil && ctx.Err() == nil && crashes < maxCrashes && next < len(names) {
+			out[names[next]], err = Syntax{Err: err}, nil
+			next++
+		}
+	}
+	if ctx.Err() != nil {
+		err = fmt.Errorf("python did not end within %s; the machine is busy", timeout)
+	}
+	for _, name := range names[next:] {
+		out[name] = Syntax{Err: err}
 	}
 	return out
 }
 
-func (i *Interpreter) parse(ctx context.Context, names []string, sources map[string][]byte) ([]Syntax, error) {
-	dir, err := os.MkdirTemp("", "nullius-check-")
-	if err != nil {
-		return nil, err
+// sourceFiles writes the sources, by number, where the sandbox's user can read them; the folder above stays private.
+func sourceFiles(names []string, sources map[string][]byte) (dir, inside string, err error) {
+	if dir, err = os.MkdirTemp("", "nullius-check-"); err != nil {
+		return "", "", err
 	}
-	defer func() { _ = os.RemoveAll(dir) }() // copies of what the caller has
-	// The sandbox's user must be able to read them; the folder above stays private.
-	inside := filepath.Join(dir, "sources")
+	inside = filepath.Join(dir, "sources")
 	if err := os.Mkdir(inside, 0o755); err != nil {
-		return nil, err
+		return dir, "", err
 	}
 	for j, name := range names {
 		if err := os.WriteFile(filepath.Join(inside, strconv.Itoa(j)+".py"), sources[name], 0o644); err != nil {
-			return nil, err
+			return dir, "", err
 		}
 	}
-	var answers []Syntax
-	bind := []sandbox.Bind{{Source: inside, Target: sourceDir}}
-	if err := i.ask(ctx, []string{"-I", "-S", "-c", parseSources, sourceDir, strconv.Itoa(len(names))}, bind, &answers); err != nil {
-		return nil, err
-	}
-	if len(answers) != len(names) {
-		return nil, fmt.Errorf("python answered for %d of %d files", len(answers), len(names))
-	}
-	return answers, nil
+	return dir, inside, nil
 }
 
-// ask runs Python and reads JSON from its last line.
-func (i *Interpreter) ask(ctx context.Context, args []string, binds []sandbox.Bind, answer any) error {
-	timeout := i.Timeout
-	if timeout <= 0 {
-		timeout = 20 * time.Second
-	}
+// parse gives the answers for the files from one number to another, up to where Python stopped.
+func (i *Interpreter) parse(ctx context.Context, inside string, from, to int) ([]Syntax, error) {
 	program := "/usr/bin/python3"
 	if i.python != nil {
 		program = i.python.Path
 	}
 	out, errs := &tail{}, &tail{}
 	result, err := i.runner.Run(ctx, sandbox.Spec{
-		Argv: append([]string{program}, args...),
-		Env: []string{"PATH=" + i.python.SearchPath(), "HOME=/tmp", "LC_ALL=C.UTF-8", "MPLBACKEND=Agg",
-			"OPENBLAS_NUM_THREADS=1", "PYTHONDONTWRITEBYTECODE=1"},
-		Dir: "/tmp", Binds: binds, Python: i.python, Stdout: out, Stderr: errs, Grace: time.Second,
-		Limits: sandbox.Limits{Wall: timeout, Processes: 64, TmpBytes: 64 << 20},
+		Argv: []string{program, "-I", "-S", "-c", parseSources, sourceDir, strconv.Itoa(from), strconv.Itoa(to)},
+		Env:  []string{"PATH=" + i.python.SearchPath(), "HOME=/tmp", "LC_ALL=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1"},
+		Dir:  "/tmp", Binds: []sandbox.Bind{{Source: inside, Target: sourceDir}}, Python: i.python, Stdout: out, Stderr: errs, Grace: time.Second,
+		Limits: sandbox.Limits{Wall: 10 * time.Minute, Processes: 64, TmpBytes: 64 << 20},
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	lines := bytes.Split(bytes.TrimSpace(out.kept), []byte("\n"))
-	if err := json.Unmarshal(lines[len(lines)-1], answer); err != nil {
-		return fmt.Errorf("python %s with code %d: %s", result.End, result.ExitCode, quote(string(errs.kept)))
+	var answers []Syntax
+	for line := range bytes.Lines(out.kept) {
+		var a struct {
+			File, Line int
+			Message    string
+		}
+		if json.Unmarshal(line, &a) != nil || a.File != from+len(answers) {
+			break
+		}
+		answers = append(answers, Syntax{Line: a.Line, Message: a.Message})
 	}
-	return nil
+	if from+len(answers) < to {
+		return answers, fmt.Errorf("python %s with code %d: %s", result.End, result.ExitCode, quote(string(errs.kept)))
+	}
+	return answers, nil
 }
 
 // tail keeps the end of an output, so that a chatty module costs no memory.
 type tail struct{ kept []byte }
 
-const maxTail = 64 << 10
+// maxTail holds an answer for each of the files that a template may have.
+const maxTail = 4 << 20
 
 func (t *tail) Write(p []byte) (int, error) {
 	n := len(p)

@@ -3,9 +3,11 @@ package template_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -88,4 +90,20 @@ func TestLoad_asks_for_the_data_of_the_size_only(t *testing.T) {
 			t.Errorf("size %q: %v", size, findings)
 		}
 	}
+}
+
+// dying is a runner whose Python dies at the second file.
+type dying struct{}
+
+func (dying) Run(_ context.Context, s sandbox.Spec) (sandbox.Result, error) {
+	from, err := strconv.Atoi(s.Argv[len(s.Argv)-2])
+	if err != nil {
+		return sandbox.Result{}, err
+	}
+	if from == 0 {
+		_, err = io.WriteString(s.Stdout, `{"File": 0, "Line": 0, "Message": ""}`+"\n")
+		return sandbox.Result{ExitCode: -1, Signal: 11}, err
+	}
+	_, err = fmt.Fprintf(s.Stdout, `{"File": %d, "Line": 1, "Message": "broken"}`+"\n", from)
+	return sandbox.Result{}, err
 }

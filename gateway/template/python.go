@@ -2,6 +2,7 @@ package template
 
 import (
 	"bytes"
+	"fmt"
 	"path"
 	"regexp"
 	"slices"
@@ -36,6 +37,11 @@ func (c *checker) python() {
 }
 
 func (c *checker) script(name, what string, mayBeBlank bool, sources map[string]*pySource) *pySource {
+	if mayBeBlank && c.foreign && !c.has(name) && !c.dirs[name] && c.caseTwin(name) == "" && !c.reported(name) {
+		c.t.EmptyPlot = true
+		c.warn(Finding{Rule: "plot.empty", Path: name, Found: "no such file", Expected: what, Fix: "nothing: it is written during the study"})
+		return nil
+	}
 	data, ok := c.required(name, what, mayBeBlank)
 	if !ok {
 		return nil
@@ -71,11 +77,12 @@ func (c *checker) syntax(sources map[string]*pySource) {
 		data[name] = s.data
 	}
 	said := c.o.ParsePython(data)
+	unchecked := map[string][]string{} // the files that one trouble left unchecked
 	for _, name := range mapKeys(sources) {
 		found := said[name]
 		switch {
 		case found.Err != nil:
-			c.warn(Finding{Rule: "python.unchecked", Path: name, Found: "a parser that did not answer", Expected: "a check of its syntax", Fix: "nullius doctor"})
+			unchecked[found.Err.Error()] = append(unchecked[found.Err.Error()], name)
 		case found.Message != "":
 			f := Finding{Rule: "python.syntax", Path: name, Line: found.Line, Found: quote(found.Message), Expected: "Python 3"}
 			if name == "experiment.py" || name == "plot.py" {
@@ -84,6 +91,15 @@ func (c *checker) syntax(sources map[string]*pySource) {
 				c.strict(f) // a foreign template may carry files that nothing imports
 			}
 		}
+	}
+	for _, trouble := range mapKeys(unchecked) {
+		names := unchecked[trouble]
+		found := "no answer about its syntax, which may be sound: "
+		if len(names) > 1 {
+			found = fmt.Sprintf("no answer about the syntax of this and %d more files, which may be sound: ", len(names)-1)
+		}
+		c.warn(Finding{Rule: "python.unchecked", Path: names[0], Found: found + quote(trouble), Expected: "a check of the syntax",
+			Fix: "the check again; if it stays, nullius doctor"})
 	}
 }
 
@@ -97,14 +113,8 @@ var (
 
 // arguments checks that `python experiment.py --out_dir=run_i` can work.
 func (c *checker) arguments(experiment *pySource, sources map[string]*pySource) {
-	read := []*pySource{experiment}
-	for _, imported := range experiment.imports {
-		if s := sources[imported.module+".py"]; s != nil && s != experiment {
-			read = append(read, s)
-		}
-	}
 	found, alias, aliasAt := false, "", pyString{}
-	for _, s := range read {
+	for _, s := range readBy(experiment, sources) {
 		for _, str := range s.strings {
 			found = found || str.text == "--out_dir" || strings.HasPrefix(str.text, "--out_dir=")
 			if alias == "" && s == experiment && outDirAlias.MatchString(str.text) {
@@ -112,8 +122,8 @@ func (c *checker) arguments(experiment *pySource, sources map[string]*pySource) 
 			}
 		}
 		found = found || derivesArguments(s)
-		c.otherArguments(s)
 	}
+	c.otherArguments(experiment)
 	if found {
 		return
 	}
@@ -124,6 +134,20 @@ func (c *checker) arguments(experiment *pySource, sources map[string]*pySource) 
 		f = at(f, experiment.data, aliasAt.offset)
 	}
 	c.add(f)
+}
+
+// readBy gives a script and what it imports from the template itself, modules and all files of packages, one step deep: arguments are often read there.
+func readBy(script *pySource, sources map[string]*pySource) []*pySource {
+	read := []*pySource{script}
+	for _, name := range mapKeys(sources) {
+		s := sources[name]
+		if s != script && slices.ContainsFunc(script.imports, func(i pyImport) bool {
+			return name == i.module+".py" || strings.HasPrefix(name, i.module+"/")
+		}) {
+			read = append(read, s)
+		}
+	}
+	return read
 }
 
 var outDirWord = regexp.MustCompile(`\bout_dir\b`)
@@ -177,12 +201,7 @@ func closing(masked []byte, from int) int {
 var figureCall = regexp.MustCompile(`\b(savefig|imsave|write_image|save)\s*\(`)
 
 func (c *checker) figures(plot *pySource, sources map[string]*pySource) {
-	draws := figureCall.Match(plot.masked)
-	for _, imported := range plot.imports {
-		if s := sources[imported.module+".py"]; s != nil {
-			draws = draws || figureCall.Match(s.masked)
-		}
-	}
+	draws := slices.ContainsFunc(readBy(plot, sources), func(s *pySource) bool { return figureCall.Match(s.masked) })
 	for _, s := range plot.strings {
 		draws = draws || strings.HasSuffix(s.text, ".png") || strings.HasSuffix(s.text, ".pdf")
 	}
@@ -258,7 +277,7 @@ func (c *checker) modules(sources map[string]*pySource) {
 	} else {
 		c.t.Python.Modules = mapKeys(places)
 	}
-	if c.o.MissingModules == nil {
+	if c.o.MissingModules == nil || c.t.Python.Requirements != "" { // packages of requirements are installed before the first run and tried there
 		return
 	}
 	missing, err := c.o.MissingModules(c.t.Python.Modules)

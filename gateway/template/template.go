@@ -67,7 +67,7 @@ type Python struct {
 	Min          string
 	Modules      []string
 	Declared     bool   // Modules stand in template.yaml; else they were found by reading imports
-	Requirements string // a file, or empty
+	Requirements string // a file, or empty; what it lists is installed before the first run, so no module is asked of this machine
 }
 
 // Data is a file that a run reads and no run makes.
@@ -178,6 +178,7 @@ func Load(fsys fs.FS, o Options) (*Template, []Finding) {
 	}
 	c.prompt()
 	c.ideas()
+	c.requirements()
 	c.python()
 	c.latex()
 	c.data()

@@ -269,6 +269,35 @@ func TestRefusal_lists_every_error_as_a_violation(t *testing.T) {
 	}
 }
 
+func TestLoad_takes_requirements_of_names_versions_markers_and_hashes(t *testing.T) {
+	const hash = "--hash=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	files := good()
+	files["requirements.txt"] = "# packages\nnumpy\nscipy >= 1.10, < 2  # why\ntorch==2.1.0+cpu ; python_version >= \"3.9\"\ntqdm==4.66.1 \\\n    " + hash + " \\\n    " + hash + "\n"
+	files["template.yaml"] = strings.Replace(files["template.yaml"], "modules:", "requirements: requirements.txt, modules:", 1)
+	asked := false
+	got, findings := template.Load(tree(files), template.Options{Name: "small", MissingModules: func(m []string) ([]string, error) { asked = true; return m, nil }})
+	if got == nil || got.Python.Requirements != "requirements.txt" || asked || len(template.Blocking(findings)) > 0 {
+		t.Errorf("this machine was asked for what is installed later (%t), or: %v", asked, findings)
+	}
+	delete(files, "template.yaml") // a foreign one: read where it lies, and what cannot be built from is a warning
+	if got, findings := load(tree(files)); got == nil || got.Python.Requirements != "requirements.txt" {
+		t.Errorf("foreign: %v", findings)
+	}
+	files["requirements.txt"] = "-r other.txt\n"
+	if got, findings := load(tree(files)); got == nil || got.Python.Requirements != "" || !slices.ContainsFunc(findings, func(f template.Finding) bool { return f.Rule == "requirements.line" && f.Line == 1 }) {
+		t.Errorf("foreign with an include: %v", findings)
+	}
+}
+
+func TestLoad_finds_the_primary_metric_in_nested_means(t *testing.T) {
+	files := good()
+	files["template.yaml"] = strings.ReplaceAll(files["template.yaml"], "test_error", "val.mae:f.x")
+	files["run_0/final_info.json"] = `{"d": {"means": {"val": {"mae/f": {"x": 1.5, "unit": "meV"}}}}}`
+	if got, findings := load(tree(files)); got == nil {
+		t.Errorf("refused: %v", findings)
+	}
+}
+
 func FuzzLoad(f *testing.F) {
 	for name, content := range good() {
 		f.Add(name, content)
