@@ -34,6 +34,7 @@ type Failure struct {
 	Text      string
 	Type      string // ValueError, or the end reason
 	File      string
+	Line      int // 0: unknown
 	Function  string
 	Message   string
 }
@@ -43,7 +44,7 @@ func Parse(in Input) Failure {
 	if in.Source == nil {
 		in.Source = func(string) []string { return nil }
 	}
-	stderr, stdout := clean(in.Stderr), clean(in.Stdout)
+	stderr, stdout := ungroup(clean(in.Stderr)), ungroup(clean(in.Stdout))
 	chain := tracebacks(stderr, in.Source)
 	if len(chain) == 0 {
 		chain = tracebacks(stdout, in.Source)
@@ -56,14 +57,28 @@ func Parse(in Input) Failure {
 		last := chain[n-1]
 		f.Type, f.Message = last.typ, last.message
 		if p, ok := last.deepest(); ok {
-			f.File, f.Function = p.path, p.function
+			f.File, f.Line, f.Function = p.path, p.line, p.function
 		}
 	} else if in.Message != "" {
 		f.Message = in.Message
 	}
+	// Where the job ran is no news, and differs from job to job.
+	f.Message = withoutFolder(f.Message, chain)
 	f.Signature = signature(f, in.MissingKeys)
-	f.Text = describe(in, chain, stdout, stderr)
+	f.Text = clip(withoutFolder(describe(in, chain, stdout, stderr), chain), maxText-len("…"))
 	return f
+}
+
+// withoutFolder drops the job's folder, as the frames show it, from a text.
+func withoutFolder(s string, chain []trace) string {
+	for _, t := range chain {
+		for _, f := range t.frames {
+			if len(f.folder) > 1 {
+				s = strings.ReplaceAll(s, f.folder, "")
+			}
+		}
+	}
+	return s
 }
 
 // usesTraceback says whether an exception explains the end; a limit that was hit explains itself.
@@ -120,7 +135,7 @@ func describe(in Input, chain []trace, stdout, stderr []string) string {
 			b.WriteString("Last lines of stdout:\n" + tail(stdout, 15, min(room, 900)))
 		}
 	}
-	return clip(b.String(), maxText)
+	return b.String()
 }
 
 func ending(in Input) string {

@@ -13,6 +13,7 @@ type frame struct {
 	line     int
 	function string
 	project  bool
+	folder   string // what stood before the project's name, with its last slash
 }
 
 // trace is one exception with its frames.
@@ -23,12 +24,15 @@ type trace struct {
 }
 
 var (
-	frameRE     = regexp.MustCompile(`^\s+File "([^"]+)", line (\d+)(?:, in (.+))?$`)
-	exceptionRE = regexp.MustCompile(`^((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)(?:: ?(.*))?$`)
+	frameRE = regexp.MustCompile(`^\s+File "([^"]+)", line (\d+)(?:, in (.+))?$`)
+	// faulthandler has no comma before the function.
+	fatalFrameRE = regexp.MustCompile(`^\s+File "([^"]+)", line (\d+) in (.+)$`)
+	exceptionRE  = regexp.MustCompile(`^((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)(?:: ?(.*))?$`)
 )
 
 const (
 	traceHead = "Traceback (most recent call last):"
+	fatalHead = "Fatal Python error: "
 	maxTraces = 20
 	maxFrames = 4 // project frames that are shown with their code
 )
@@ -37,6 +41,12 @@ const (
 func tracebacks(lines []string, source func(string) []string) []trace {
 	var all []trace
 	for i := 0; i < len(lines); i++ {
+		if why, ok := strings.CutPrefix(lines[i], fatalHead); ok {
+			t, next := readFatal(lines, i+1, why, source)
+			all = append(all, t)
+			i = max(i, next-1)
+			continue
+		}
 		isHead := strings.TrimSpace(lines[i]) == traceHead
 		// A syntax error has frames but no head.
 		if !isHead && frameRE.FindStringSubmatch(lines[i]) == nil {
@@ -52,6 +62,25 @@ func tracebacks(lines []string, source func(string) []string) []trace {
 		all = all[len(all)-maxTraces:]
 	}
 	return all
+}
+
+// readFatal reads what faulthandler prints when the interpreter itself dies: the frames, the deepest first.
+func readFatal(lines []string, i int, why string, source func(string) []string) (trace, int) {
+	t := trace{typ: strings.TrimSuffix(fatalHead, ": "), message: why}
+	for ; i < len(lines); i++ {
+		if m := fatalFrameRE.FindStringSubmatch(lines[i]); m != nil {
+			n, _ := strconv.Atoi(m[2])
+			t.frames = append([]frame{place(m[1], n, m[3], source)}, t.frames...)
+			if len(t.frames) > 200 {
+				break
+			}
+			continue
+		}
+		if len(t.frames) > 0 {
+			break
+		}
+	}
+	return t, i
 }
 
 func readTrace(lines []string, i int, isHead bool, source func(string) []string) (trace, int) {
@@ -98,7 +127,7 @@ func place(path string, line int, function string, source func(string) []string)
 	rest := strings.TrimPrefix(strings.ReplaceAll(path, "\\", "/"), "./")
 	for rest != "" {
 		if source(rest) != nil {
-			f.path, f.project = rest, true
+			f.path, f.project, f.folder = rest, true, path[:max(0, len(path)-len(rest))]
 			return f
 		}
 		_, after, ok := strings.Cut(rest, "/")
