@@ -33,7 +33,7 @@ func (s *Service) resultInput(ctx context.Context, k journal.Key) (result.Input,
 			in.Steps = append(in.Steps, &st)
 		}
 		for _, e := range m.Events {
-			in.Events = append(in.Events, proto.CloneOf(e))
+			in.Events, in.Story = append(in.Events, proto.CloneOf(e)), append(in.Story, publicEvent(k, e))
 		}
 	})
 	if in.Calls, err = s.calls(ctx, k); err != nil {

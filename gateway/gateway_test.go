@@ -411,7 +411,7 @@ func TestAGateWaitsForApproval(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.until(name, gatewayv1.IdeaState_SUCCEEDED)
-	if got := w.file(idea + "/files/log.txt"); !strings.Contains(got, "experiments/run-1/implement/1/ended") {
+	if got := w.file(idea + "/files/log.txt"); !strings.Contains(got, "experiments/run-1/implement      CHANGED  1 line added") {
 		t.Errorf("a file that was read before shows nothing new: %s", got)
 	}
 }

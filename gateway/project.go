@@ -266,7 +266,7 @@ func stageText(stage string, w *pipeline.Walk) string {
 	case pipeline.Figures:
 		return plural(len(w.Figures), "figure")
 	case pipeline.Writing:
-		return fmt.Sprintf("%s, %s without origin", plural(int(w.Paper.GetPagesTotal()), "page"), plural(int(w.Paper.GetNumbersUnexplained()), "number"))
+		return fmt.Sprintf("a paper %s, %s without origin", pipeline.Extent(w.Paper.GetOutcome().String(), w.Paper.GetPagesTotal()), plural(int(w.Paper.GetNumbersUnexplained()), "number"))
 	case pipeline.Review:
 		if w.Review == nil {
 			return "not reviewed"

@@ -124,7 +124,9 @@ func factsOf(t *template.Template) *gatewayv1.TemplateFacts {
 		PairedSeeds: t.PairedSeeds, Foreign: t.Foreign,
 	}
 	f.Size = t.DefaultSize()
-	f.SmokeSeconds = int32(math.Ceil(t.SmokeSeconds()))
+	if _, ok := t.Sizes["smoke"]; ok {
+		f.SmokeSeconds = max(1, int32(math.Ceil(t.SmokeSeconds()))) // a size may leave out how long it takes
+	}
 	if p := t.Primary; p != nil {
 		f.Primary = &recordv1.Metric{Dataset: p.Dataset, Name: p.Metric, Direction: direction(p.Direction)}
 	}

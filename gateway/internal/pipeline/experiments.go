@@ -14,8 +14,17 @@ import (
 // reasonProtectedTouched is the outcome of a run that changed files which no run may change.
 const reasonProtectedTouched = "PROTECTED_TOUCHED"
 
-// smokeLimit is the time limit of a smoke run; reaching it without an error passes. A baseline that takes less needs none.
-const smokeLimit = 90 * time.Second
+// A smoke run ends at the latest after leastSmoke, or after slowSmoke times what the template says that it takes, since that was measured on an idle
+// machine (coder.md section 9). Reaching the limit without an error passes.
+const (
+	leastSmoke = 90 * time.Second
+	slowSmoke  = 3
+)
+
+// smokeLimit is the time limit of a smoke run.
+func (c *Core) smokeLimit() time.Duration {
+	return max(leastSmoke, slowSmoke*time.Duration(c.Template.GetFacts().GetSmokeSeconds())*time.Second)
+}
 
 func (w *Walk) maxRuns() int  { return orDefault(w.s.Settings.GetMaxRuns(), 5) }
 func (w *Walk) maxTries() int { return orDefault(w.s.Settings.GetMaxTries(), 4) }
@@ -97,8 +106,8 @@ func (w *Walk) tries(run *recordv1.Run, tree string) bool {
 
 // try is one execution, with a smoke run before it where that is worth its time.
 func (w *Walk) try(n int32, t int, tree string) (job *executorv1.JobResult, smoke bool) {
-	if w.smokes() {
-		job = w.step(fmt.Sprintf("run-%d/smoke-%d", n, t), w.runJob(n, tree, true)).GetJob()
+	if unit := fmt.Sprintf("run-%d/smoke-%d", n, t); w.smokes(unit) {
+		job = w.step(unit, w.runJob(n, tree, true)).GetJob()
 		if r := job.GetEndReason(); r != executorv1.EndReason_SUCCEEDED && r != executorv1.EndReason_TIMEOUT {
 			return job, true
 		}
@@ -106,9 +115,13 @@ func (w *Walk) try(n int32, t int, tree string) (job *executorv1.JobResult, smok
 	return w.step(fmt.Sprintf("run-%d/execute-%d", n, t), w.runJob(n, tree, false)).GetJob(), false
 }
 
-func (w *Walk) smokes() bool {
+// smokes tells whether a smoke run goes first. Without a smoke size it would be the run itself, cut: whatever it found, the run finds as soon.
+func (w *Walk) smokes(unit string) bool {
+	if w.s.Steps[w.s.stepName(w.Stage, unit)] != nil {
+		return true // begun, perhaps by an earlier version
+	}
 	b := w.s.Baseline.GetWall()
-	return b == nil || b.AsDuration() >= smokeLimit
+	return w.s.Template.GetFacts().GetSmokeSeconds() > 0 && (b == nil || b.AsDuration() >= w.s.smokeLimit())
 }
 
 // judge says how a job failed as research, or nil for a good one.
@@ -157,18 +170,22 @@ func failureText(f *coderv1.Failure) string {
 }
 
 func (w *Walk) primaryNotFinite(job *executorv1.JobResult) bool {
-	p := w.primary()
-	for _, m := range job.GetMeasurements() {
-		if p != nil && m.GetMetric() == p.GetName() && (p.GetDataset() == "" || m.GetDataset() == p.GetDataset()) && m.GetNotFinite() {
-			return true
+	return len(job.GetMeasurements()) == 0 || notFinite(w.primary(), job.GetMeasurements()) != nil
+}
+
+// notFinite finds what makes measurements useless: a primary metric that is no finite number, or the first of them when none is; nil: nothing.
+func notFinite(primary *recordv1.Metric, all []*recordv1.Measurement) *recordv1.Measurement {
+	finite := false
+	for _, m := range all {
+		if primary != nil && m.GetMetric() == primary.GetName() && (primary.GetDataset() == "" || m.GetDataset() == primary.GetDataset()) && m.GetNotFinite() {
+			return m
 		}
+		finite = finite || !m.GetNotFinite()
 	}
-	for _, m := range job.GetMeasurements() {
-		if !m.GetNotFinite() {
-			return false
-		}
+	if finite || len(all) == 0 {
+		return nil
 	}
-	return true // nothing finite at all
+	return all[0]
 }
 
 // missingKeys are the baseline's datasets and metrics that a run's results lack.

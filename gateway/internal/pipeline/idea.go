@@ -348,7 +348,7 @@ func (w *Walk) summary() string {
 	}
 	text := fmt.Sprintf("%d of %d runs succeeded", good, len(w.Runs)-1)
 	if w.Paper != nil {
-		text += fmt.Sprintf(", a paper of %d pages", w.Paper.GetPagesTotal())
+		text += ", a paper " + Extent(w.Paper.GetOutcome().String(), w.Paper.GetPagesTotal())
 	}
 	if r := w.Review; r != nil {
 		text += fmt.Sprintf(", reviewed %.1f (%s)", r.GetOverall(), r.GetDecision())

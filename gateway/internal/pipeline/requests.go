@@ -105,7 +105,7 @@ func (w *Walk) runJob(n int32, tree string, smoke bool) func(string) any {
 		s := w.s
 		step := full[len(s.Study)+len(s.ID)+2:]
 		if smoke {
-			return s.experimentJob(full, s.Study, s.ID, step, tree, fmt.Sprintf("smoke_%d", n), "smoke", smokeLimit)
+			return s.experimentJob(full, s.Study, s.ID, step, tree, fmt.Sprintf("smoke_%d", n), "smoke", s.smokeLimit())
 		}
 		j := s.experimentJob(full, s.Study, s.ID, step, tree, fmt.Sprintf("run_%d", n), s.size(), s.timeLimit())
 		j.Measure = true

@@ -85,7 +85,7 @@ func (s *StudyState) Apply(e *gatewayv1.JournalEvent) error {
 		s.Open, s.Wait, s.Cancel, s.Ended = "", nil, nil, nil
 		s.forgive()
 		for _, st := range s.Steps {
-			if st.Failed != nil || (st.Ended != nil && StageOf(st.Name) == Baseline && !jobGood(st.Ended.GetJob())) {
+			if st.Failed != nil || (st.Ended != nil && StageOf(st.Name) == Baseline && !s.baselineGood(st.Ended.GetJob())) {
 				st.Dropped = true
 				s.Tries[StageOf(st.Name)] = s.try(StageOf(st.Name)) + 1
 			}
@@ -178,7 +178,7 @@ func (s *StudyState) summary() string {
 // BaselineRun is the study's run_0: measured here, or read from what the template brought; nil: not there yet.
 func (s *StudyState) BaselineRun() *recordv1.Run {
 	st := s.Steps[s.stepName(Baseline, s.baselineUnit())]
-	if st == nil || !jobGood(st.Ended.GetJob()) {
+	if st == nil || !s.baselineGood(st.Ended.GetJob()) {
 		return nil
 	}
 	j := st.Ended.GetJob()
@@ -211,6 +211,11 @@ func jobGood(j *executorv1.JobResult) bool {
 	return j.GetEndReason() == executorv1.EndReason_SUCCEEDED && len(j.GetMeasurements()) > 0
 }
 
+// baselineGood tells whether ideas can be measured against a baseline: it has numbers, and a primary metric that is one.
+func (s *StudyState) baselineGood(j *executorv1.JobResult) bool {
+	return jobGood(j) && notFinite(s.Template.GetFacts().GetPrimary(), j.GetMeasurements()) == nil
+}
+
 // baseline gives what the baseline still needs; nil: nothing.
 func (s *StudyState) baseline() Action {
 	if s.BaselineRun() != nil {
@@ -219,14 +224,27 @@ func (s *StudyState) baseline() Action {
 	name := s.stepName(Baseline, s.baselineUnit())
 	st := s.Steps[name]
 	if st != nil && st.Ended != nil {
-		j := st.Ended.GetJob()
-		text := j.GetMessage()
-		if text == "" {
-			text = "it ended as " + j.GetEndReason().String() + " without measurements"
-		}
-		return ended(gatewayv1.IdeaState_FAILED, ReasonBaselineFailed, "the baseline failed: "+text, "nullius logs "+s.ID)
+		text, next := s.baselineFault(st.Ended.GetJob())
+		return ended(gatewayv1.IdeaState_FAILED, ReasonBaselineFailed, "the baseline failed: "+text, next)
 	}
 	return s.run(name, s.baselineJob)
+}
+
+// baselineFault says why a baseline is none, and what to do next.
+func (s *StudyState) baselineFault(j *executorv1.JobResult) (text, next string) {
+	next = "nullius logs " + s.ID
+	if jobGood(j) {
+		m := notFinite(s.Template.GetFacts().GetPrimary(), j.GetMeasurements())
+		text = fmt.Sprintf("%s/%s in run_0/final_info.json is not a finite number, so no run could be compared with it", m.GetDataset(), m.GetMetric())
+		if s.importsBaseline() {
+			next = "nullius run " + s.Template.GetName() + " --fresh-baseline"
+		}
+		return text, next
+	}
+	if text = j.GetMessage(); text == "" {
+		text = "it ended as " + j.GetEndReason().String() + " without measurements"
+	}
+	return text, next
 }
 
 func (s *StudyState) baselineJob(full string) any {

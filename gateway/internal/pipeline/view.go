@@ -10,6 +10,7 @@ import (
 	ideationv1 "nullius.dev/proto/gen/nullius/ideation/v1"
 	recordv1 "nullius.dev/proto/gen/nullius/record/v1"
 	reviewerv1 "nullius.dev/proto/gen/nullius/reviewer/v1"
+	writerv1 "nullius.dev/proto/gen/nullius/writer/v1"
 )
 
 // State is the machine's state as interface.md section 5 names it.
@@ -71,6 +72,14 @@ func OutcomeOf(e *gatewayv1.StepEnded) (word, line string, bad bool) {
 		return o.Review.GetOutcome().String(), o.Review.GetReason(), true
 	}
 	return "", "", false
+}
+
+// Extent says how long a paper is, as in "a paper of 8 pages", or that it has no pages.
+func Extent(outcome string, pages int32) string {
+	if pages == 0 && (outcome == writerv1.Paper_NOT_COMPILED.String() || outcome == writerv1.Paper_LATEX_UNCOMPILABLE.String()) {
+		return "that stayed .tex (" + outcome + ")"
+	}
+	return "of " + count(int(pages), "page")
 }
 
 func count(n int, noun string) string {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -38,7 +37,8 @@ type Input struct {
 	Idea   *gatewayv1.Idea
 	Steps  []*pipeline.Step // in order of their first start
 	Events []*gatewayv1.JournalEvent
-	Calls  []ledger.Entry // by step and call
+	Story  []*gatewayv1.StudyEvent // each event as people read it, by the same index
+	Calls  []ledger.Entry          // by step and call
 	Reply  func(context.Context, ledger.Entry) ([]byte, error)
 	Spans  []telemetry.Span
 }
@@ -52,7 +52,7 @@ type builder struct {
 // Build lists the folder's files by path.
 func Build(ctx context.Context, in Input) ([]File, error) {
 	b := &builder{in: in, files: map[string]File{}}
-	for _, part := range []func(context.Context) error{b.runs, b.reviews, b.failed, b.coder, b.records, b.tree} {
+	for _, part := range []func(context.Context) error{b.runs, b.reviews, b.failed, b.coder, b.log, b.records, b.tree} {
 		if err := part(ctx); err != nil {
 			return nil, err
 		}
@@ -257,9 +257,9 @@ func (b *builder) name() string {
 	return "idea"
 }
 
-// records adds the files that tell of the idea: events, log, trace, cost, report.
+// records adds the files that tell of the idea: events, trace, cost, report.
 func (b *builder) records(context.Context) error {
-	var events, log, trace bytes.Buffer
+	var events, trace bytes.Buffer
 	for _, e := range b.in.Events {
 		data, err := protojson.Marshal(e)
 		if err != nil {
@@ -270,7 +270,6 @@ func (b *builder) records(context.Context) error {
 			return err
 		}
 		events.Write(append(one.Bytes(), '\n'))
-		fmt.Fprintf(&log, "%s %s\n", e.GetTime().AsTime().Format(time.RFC3339), e.GetId())
 	}
 	for _, s := range b.in.Spans {
 		data, err := json.Marshal(s)
@@ -280,7 +279,6 @@ func (b *builder) records(context.Context) error {
 		trace.Write(append(data, '\n'))
 	}
 	b.bytes("events.jsonl", events.Bytes())
-	b.bytes("log.txt", log.Bytes())
 	b.bytes("trace.jsonl", trace.Bytes())
 	cost, err := json.MarshalIndent(Costs(b.in.Calls), "", "  ")
 	if err != nil {
@@ -361,10 +359,10 @@ func (b *builder) report() []byte {
 		}
 		fmt.Fprintf(&s, "| %d | %s | %s | %d |\n", r.GetNumber(), cell(r.GetLabel()), cell(outcome), r.GetTries())
 	}
-	for title, p := range map[string]*gatewayv1.PaperView{"Paper": i.GetPaper(), "Improved paper": i.GetImprovedPaper()} {
+	for n, p := range []*gatewayv1.PaperView{i.GetPaper(), i.GetImprovedPaper()} {
 		if p != nil {
-			fmt.Fprintf(&s, "\n## %s\n\n%s, %d pages, %d measured numbers, %d without origin, %d citations.\n", title, p.GetOutcome(), p.GetPages(),
-				p.GetNumbersMeasured(), p.GetNumbersUnexplained(), p.GetCitations())
+			fmt.Fprintf(&s, "\n## %s\n\n%s: a paper %s, %d measured numbers, %d without origin, %d citations.\n", []string{"Paper", "Improved paper"}[n], p.GetOutcome(),
+				pipeline.Extent(p.GetOutcome(), p.GetPages()), p.GetNumbersMeasured(), p.GetNumbersUnexplained(), p.GetCitations())
 		}
 	}
 	for _, w := range i.GetWarnings() {

@@ -965,7 +965,7 @@ type TemplateFacts struct {
 	PairedSeeds      bool                   `protobuf:"varint,14,opt,name=paired_seeds,json=pairedSeeds,proto3" json:"paired_seeds,omitempty"`
 	Foreign          bool                   `protobuf:"varint,15,opt,name=foreign,proto3" json:"foreign,omitempty"` // no template.yaml: the whole tree is writable while it runs
 	SeedIdeas        []*v1.Idea             `protobuf:"bytes,16,rep,name=seed_ideas,json=seedIdeas,proto3" json:"seed_ideas,omitempty"`
-	SmokeSeconds     int32                  `protobuf:"varint,17,opt,name=smoke_seconds,json=smokeSeconds,proto3" json:"smoke_seconds,omitempty"` // 0: no smoke size
+	SmokeSeconds     int32                  `protobuf:"varint,17,opt,name=smoke_seconds,json=smokeSeconds,proto3" json:"smoke_seconds,omitempty"` // what a smoke run should take, at least 1; 0: no smoke size, hence no smoke runs
 	Imported         []*v1.Measurement      `protobuf:"bytes,18,rep,name=imported,proto3" json:"imported,omitempty"`                              // of a run_0 that came along
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache

@@ -1545,7 +1545,7 @@ func (x *CancelStudyResponse) GetStudy() *Study {
 
 type WatchStudyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                                  // studies/{s} or studies/{s}/ideas/{i}
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                                  // studies/{s} or studies/{s}/ideas/{i}; "studies/-": all studies, for 30 minutes
 	ResumeToken   string                 `protobuf:"bytes,2,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"` // empty: from the beginning
 	Journal       bool                   `protobuf:"varint,3,opt,name=journal,proto3" json:"journal,omitempty"`                           // journal events as well, in full
 	Logs          bool                   `protobuf:"varint,4,opt,name=logs,proto3" json:"logs,omitempty"`                                 // log lines of running jobs, from now on; never resumed
