@@ -33,7 +33,7 @@ func (w *work) finish(ctx context.Context, more map[string][]byte) (Result, erro
 		if err != nil {
 			return Result{}, err
 		}
-		outcome, reason = LaTeXUncompilable, "LaTeX could not typeset "+w.failedNames()+"; a framed note stands there"
+		outcome, reason = LaTeXUncompilable, "LaTeX could not typeset "+w.failedNames()
 		if best.result.PDF == nil {
 			reason = "LaTeX gave no PDF, not even of an empty paper in the default article"
 		}
@@ -41,6 +41,7 @@ func (w *work) finish(ctx context.Context, more map[string][]byte) (Result, erro
 	return w.store(ctx, best, outcome, reason, more)
 }
 
+// failedNames says what could not be typeset, and what stands there.
 func (w *work) failedNames() string {
 	var out []string
 	for _, r := range allRoles() {
@@ -49,9 +50,19 @@ func (w *work) failedNames() string {
 		}
 	}
 	if len(out) == 0 {
-		return "the template's preamble"
+		return "the template's preamble; the default article stands in for it"
 	}
-	return strings.Join(out, ", ")
+	return strings.Join(out, ", ") + "; a framed note stands there"
+}
+
+// cause says what LaTeX stopped at, as far as it told; the log of that pass is not kept.
+func cause(findings []check.Finding) string {
+	for _, f := range findings {
+		if f.ID == "L01" || f.ID == "L03" {
+			return " (" + f.Text + ")"
+		}
+	}
+	return ""
 }
 
 // rescue makes a paper that compiles: sections in turn become a framed note, then the preamble is replaced by the default article's.
@@ -93,7 +104,7 @@ func (w *work) rescue(ctx context.Context, last version) (version, error) {
 					w.frame.Spans[i].Body = ""
 				}
 			}
-			w.found("L02", "the template's preamble could not be typeset; the default article is used")
+			w.found("L02", "the template's preamble could not be typeset"+cause(last.findings)+"; the default article is used")
 			attempts = append([][]tex.Role{nil}, attempts...)
 		}
 		for _, roles := range attempts {

@@ -159,6 +159,9 @@ func TestService_WritePaper_templates(t *testing.T) {
 			if strings.Contains(s, "AI Scientist") || strings.Contains(s, " HERE") {
 				t.Error("placeholders or another system's line stayed")
 			}
+			if all := findings(p, false); strings.Contains(tc.template, "{nosuchclass}") && !strings.Contains(all, "nosuchclass") {
+				t.Errorf("no finding says what LaTeX stopped at:\n%s", all)
+			}
 		})
 	}
 }
