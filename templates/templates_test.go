@@ -24,7 +24,8 @@ type result map[string]struct {
 
 func TestNames_list_the_embedded_templates(t *testing.T) {
 	if got, want := templates.Names(), []string{
-		"MACE", "bandit_lite", "double_descent", "earthquake-prediction", "grokking", "seir", "tensorf",
+		"MACE", "bandit_lite", "double_descent", "earthquake-prediction", "grokking", "mobilenetV3", "seir",
+		"tensorf",
 	}; !slices.Equal(got, want) {
 		t.Fatalf("names %v, want %v", got, want)
 	}
@@ -92,6 +93,7 @@ func TestBaselines_give_the_published_numbers(t *testing.T) {
 
 func TestSmokeSize_runs_too(t *testing.T) {
 	figures := map[string][]string{
+		"mobilenetV3":           {"curves.png", "accuracy.png"},
 		"tensorf":               {"rendered.png", "curves.png", "quality.png"},
 		"MACE":                  {"parity.png", "errors.png", "drift.png"},
 		"bandit_lite":           {"regret.png"},
@@ -142,6 +144,8 @@ func TestLiteSize_shows_the_known_effects(t *testing.T) {
 		{"MACE", "small", "force_rmse", 0.18, 0.4},
 		{"tensorf", "few", "psnr", 30, 33.5},
 		{"tensorf", "many", "psnr", 27, 29.5},
+		{"mobilenetV3", "digits", "test_accuracy", 0.94, 0.99},
+		{"mobilenetV3", "shapes", "test_accuracy", 0.82, 0.94},
 	}
 	measured := map[string]result{}
 	for _, tt := range tests {
