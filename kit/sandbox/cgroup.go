@@ -63,7 +63,21 @@ func groupName() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("nullius-%d-%s-%s", os.Getpid(), start, strconv.FormatInt(time.Now().UnixNano(), 36)), nil
+	space, err := pidNamespace()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("nullius-%s-%d-%s-%s", space, os.Getpid(), start, strconv.FormatInt(time.Now().UnixNano(), 36)), nil
+}
+
+// pidNamespace names the namespace in which process ids of this process hold:
+// containers may share a cgroup tree and see each other's groups, not each other's processes.
+func pidNamespace() (string, error) {
+	link, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		return "", err
+	}
+	return strings.Trim(strings.TrimPrefix(link, "pid:"), "[]"), nil
 }
 
 // startTime is field 22 of /proc/PID/stat: with the id it names a process.
@@ -80,19 +94,23 @@ func startTime(pid int) (string, error) {
 	return fields[19], nil
 }
 
-// sweep kills and removes what dead processes left under dir.
+// sweepGroups kills and removes what dead processes of this pid namespace left under dir.
 func sweepGroups(dir string) {
+	space, err := pidNamespace()
+	if err != nil {
+		return
+	}
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
 		part := strings.Split(e.Name(), "-")
-		if len(part) != 4 || part[0] != "nullius" {
+		if len(part) != 5 || part[0] != "nullius" || part[1] != space {
 			continue
 		}
-		pid, err := strconv.Atoi(part[1])
+		pid, err := strconv.Atoi(part[2])
 		if err != nil {
 			continue
 		}
-		if now, err := startTime(pid); err == nil && now == part[2] {
+		if now, err := startTime(pid); err == nil && now == part[3] {
 			continue
 		}
 		removeTree(filepath.Join(dir, e.Name()))

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -94,7 +95,7 @@ func TestSilent_everyProcessIsBornInItsCgroup(t *testing.T) {
 		r, err := s.Run(t.Context(), sandbox.Spec{Argv: []string{"sleep", "0.2"}, Env: []string{"PATH=/usr/bin:/bin"}, OnStart: func(pid int) {
 			for _, p := range append(ancestors(t, pid), pid) {
 				b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", p))
-				if !strings.Contains(string(b), fmt.Sprintf("/nullius-%d-", os.Getpid())) {
+				if !regexp.MustCompile(fmt.Sprintf(`/nullius-\d+-%d-`, os.Getpid())).Match(b) {
 					t.Errorf("process %d stands outside: %s", p, b)
 				}
 				seen += string(b)
