@@ -36,7 +36,7 @@ func (s *Service) describeRun(ctx context.Context, in Describe, p Progress) (Edi
 		return Edited{}, err
 	}
 	words, out, err := s.words(ctx, f, "notes", task, p)
-	if err != nil || out.Result == Refused || out.Result == TooLong {
+	if err != nil {
 		return out, err
 	}
 	var b strings.Builder
@@ -70,7 +70,7 @@ func (s *Service) describeFigures(ctx context.Context, in Describe, p Progress) 
 		return Edited{}, err
 	}
 	words, out, err := s.words(ctx, in.Frame, "describe", task, p)
-	if err != nil || out.Result == Refused || out.Result == TooLong {
+	if err != nil {
 		return out, err
 	}
 	var b strings.Builder
@@ -95,7 +95,7 @@ func lineOf(reply, file string) string {
 	return ""
 }
 
-// words asks for plain text. An answer that is empty or cut is used as far as it goes.
+// words asks for plain text. An answer that is empty or cut is used as far as it goes; a refusal is none and a warning.
 func (s *Service) words(ctx context.Context, f Frame, call, task string, p Progress) (string, Edited, error) {
 	out := Edited{Result: Changed, Snapshot: f.Snapshot}
 	w, err := s.open(ctx, f.Snapshot, policyOf(f))
@@ -121,15 +121,19 @@ func (s *Service) words(ctx context.Context, f Frame, call, task string, p Progr
 	if err != nil {
 		return "", out, err
 	}
+	why := ""
 	switch reply.Finish {
 	case llm.Refused, llm.Filtered:
-		out.Result = Refused
+		why = "the model refused to write this text"
 	case llm.TooLong:
-		out.Result = TooLong
+		why = "the prompt for this text was too long for the model"
 	}
-	out.Counts = Counts{}
 	if out.Reply, err = store.PutBytes(ctx, s.blobs, []byte(reply.Text)); err != nil {
 		return "", out, err
+	}
+	if why != "" { // headings and numbers do not depend on the model
+		out.Warnings = append(out.Warnings, Warning{Code: "note-missing", Text: why + "; notes.txt has the numbers alone"})
+		return "", out, nil
 	}
 	return cleanNote(reply.Text), out, nil
 }

@@ -19,6 +19,7 @@ type instruction struct {
 	work  *workspace
 	brief []llm.Part
 	task  string
+	focus string // the file that it is about
 	// idle says why changes have no effect on what was asked for; "" when they have.
 	idle func(edit.Changes) string
 	// mayStop says why a stop line is not accepted now; "" when it is. Nil: it never is.
@@ -39,6 +40,7 @@ type talk struct {
 	usage    Usage
 	counts   Counts
 	reply    string
+	cut      string // the last reply, when it was cut off
 	feedback string
 
 	calls, format, syntax, empty, lazy, other, checked int
@@ -53,7 +55,17 @@ type edited struct {
 // instruct asks, plans, checks and asks again until the edits hold or the limits are used up.
 func (s *Service) instruct(ctx context.Context, in instruction, p Progress) (*talk, edited, error) {
 	t := &talk{s: s, in: in, progress: p, report: report{Step: in.frame.Step}}
-	parts := append(append([]llm.Part(nil), in.brief...), llm.Part{Text: in.task})
+	if err := s.remember(ctx, in.frame, in.work); err != nil {
+		return t, edited{}, err
+	}
+	form, err := t.firstFormat(in.focus)
+	if err != nil {
+		return t, edited{}, err
+	}
+	if form != "" {
+		form = "\n" + form
+	}
+	parts := append(append([]llm.Part(nil), in.brief...), llm.Part{Text: in.task + form})
 	t.messages = []llm.Message{{Role: llm.User, Parts: parts}}
 	for {
 		reply, err := t.ask(ctx)
@@ -120,9 +132,20 @@ func (t *talk) say(reply string) {
 func (t *talk) weigh(ctx context.Context, reply llm.Reply) (*edited, error) {
 	w := t.in.work
 	changes, rep := edit.Retry(w.tree, t.last, reply.Text, w.policy)
-	if reply.Finish == llm.Length && (rep.Status == edit.NoEdits || !rep.Cut) {
-		// A reply that was cut is never applied, even if it happens to parse.
-		changes, rep = nil, edit.Report{Status: edit.Malformed, Problem: "the reply was cut off at its length limit", Cut: true}
+	if t.cut != "" && rep.Status != edit.Applied {
+		if whole, ok := edit.Join(t.cut, reply.Text); ok {
+			if c, r := edit.Plan(w.tree, whole, w.policy); r.Status == edit.Applied {
+				changes, rep = c, r
+			}
+		}
+	}
+	t.cut = ""
+	if reply.Finish == llm.Length {
+		t.cut = reply.Text
+		if !rep.Cut {
+			// A reply that was cut is never applied, even if it happens to parse: what it was still to say is not known.
+			changes, rep = nil, edit.CutOff(w.tree, t.last, reply.Text, w.policy)
+		}
 	}
 	round := t.report.add(t.calls, string(reply.Finish), rep, changes)
 	switch rep.Status {
@@ -136,7 +159,7 @@ func (t *talk) weigh(ctx context.Context, reply llm.Reply) (*edited, error) {
 		return t.nothing(reply.Text, rep, round), nil
 	}
 	t.last = rep
-	return t.refuse(rep, round), nil
+	return t.refuse(rep, round)
 }
 
 // judge looks at edits that fit: do they do anything, and do the files still parse?
@@ -187,27 +210,27 @@ func (t *talk) nothing(reply string, rep edit.Report, round *round) *edited {
 }
 
 // refuse handles edits that could not be applied.
-func (t *talk) refuse(rep edit.Report, round *round) *edited {
+func (t *talk) refuse(rep edit.Report, round *round) (*edited, error) {
 	w := t.in.work
 	text := edit.Feedback(rep, w.tree, w.policy)
 	failures := failing(rep)
 	same := failures != "" && failures == t.failures
 	t.failures = failures
 	if lazy(rep) && t.lazy == 0 {
-		t.lazy++
-		return t.again(&t.format, t.s.cfg.Limits.FormatRetries+1, round, text)
+		return t.again(&t.lazy, 1, round, text), nil
 	}
 	if same || t.format >= t.s.cfg.Limits.FormatRetries {
 		if t.other > 0 {
 			t.feedback, round.Feedback = text, text
-			return &edited{result: NoChange}
+			return &edited{result: NoChange}, nil
 		}
 		t.other++
-		t.feedback = text + "\n" + t.otherFormat(rep)
+		form, err := t.otherFormat(rep)
+		t.feedback = text + "\n" + form
 		round.Feedback = t.feedback
-		return nil
+		return nil, err
 	}
-	return t.again(&t.format, t.s.cfg.Limits.FormatRetries, round, text)
+	return t.again(&t.format, t.s.cfg.Limits.FormatRetries, round, text), nil
 }
 
 // again counts a retry; past its limit the instruction ends without change.
@@ -220,28 +243,12 @@ func (t *talk) again(used *int, limit int, round *round, feedback string) *edite
 	return nil
 }
 
-// otherFormat asks for the file whole, or for one block at a time.
-func (t *talk) otherFormat(rep edit.Report) string {
-	const maxWhole = 250
-	for _, b := range rep.Blocks {
-		data, ok := t.in.work.tree.Files[b.Path]
-		if !b.Status.Failed() || !ok {
-			continue
-		}
-		if b.Format != "listing" && strings.Count(string(data), "\n") <= maxWhole {
-			return fmt.Sprintf("Blocks do not work out here. Send %s whole instead: its path on a line of its own, then the complete new content in one fence.\n", b.Path)
-		}
-		return "Send small blocks of 3 to 10 lines, each with lines copied exactly from the file as it stands.\n"
-	}
-	return "Send one SEARCH/REPLACE block only, the most important one, under the path of its file.\n"
-}
-
 // failing names the failing blocks, so that the same failure is seen twice.
 func failing(rep edit.Report) string {
 	var b strings.Builder
 	for _, k := range rep.Blocks {
 		if k.Status.Failed() {
-			fmt.Fprintf(&b, "%s|%s|%s\n", k.Path, k.Status, k.Cause)
+			fmt.Fprintf(&b, "%s|%s|%s\n", k.Path, k.Status, k.Asked)
 		}
 	}
 	return b.String()
@@ -249,7 +256,7 @@ func failing(rep edit.Report) string {
 
 func lazy(rep edit.Report) bool {
 	for _, b := range rep.Blocks {
-		if b.Status == edit.Malformed && strings.Contains(b.Cause, "leaves code out") {
+		if b.Lazy {
 			return true
 		}
 	}

@@ -61,6 +61,17 @@ func TestService_ImplementRunWithForeignReplies(t *testing.T) {
 			outcome: coderv1.Edited_CHANGED, holds: "RATE = 0.2",
 		},
 		{
+			name: "a reply that was cut off inside a line goes on from that line",
+			script: map[string][]string{"plan": {planReply}, "edit": {"!length experiment.py\n<<<<<<< SEARCH\nRATE = 0.1\n=======\nRATE = 0."},
+				"edit/retry-1": {"RATE = 0.25\n>>>>>>> REPLACE\n"}},
+			outcome: coderv1.Edited_CHANGED, holds: "RATE = 0.25",
+		},
+		{
+			name:    "a cut reply is never applied though it happens to parse",
+			script:  map[string][]string{"plan": {planReply}, "edit": {"!length " + goodEdit}, "edit/retry-1": {"That was all."}, "edit/retry-2": {block("main()\n", "main()  # twice\n")}},
+			outcome: coderv1.Edited_CHANGED, holds: "main()  # twice",
+		},
+		{
 			name:    "a refusal is an outcome",
 			script:  map[string][]string{"plan": {planReply}, "edit": {"!refused I cannot."}},
 			outcome: coderv1.Edited_LLM_REFUSED,

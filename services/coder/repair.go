@@ -2,6 +2,7 @@ package coder
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 
 	"nullius.dev/services/coder/internal/edit"
@@ -65,11 +66,12 @@ func (s *Service) RepairRun(ctx context.Context, in Repair, p Progress) (Edited,
 	if err != nil {
 		return Edited{}, err
 	}
+	w.mentions = parsed.Text + "\n" + ask.Goal
 	brief, err := s.brief(ctx, f, w, experimentFile, !restored)
 	if err != nil {
 		return Edited{}, err
 	}
-	t, e, err := s.instruct(ctx, instruction{frame: f, work: w, brief: brief, task: task, idle: idleRun}, p)
+	t, e, err := s.instruct(ctx, instruction{frame: f, work: w, brief: brief, task: task, focus: experimentFile, idle: idleRun}, p)
 	if err != nil {
 		return Edited{}, err
 	}
@@ -173,7 +175,7 @@ func (s *Service) ImplementPlots(ctx context.Context, in Plots, p Progress) (Edi
 		mayStop = nil
 	}
 	t, e, err := s.instruct(ctx, instruction{
-		frame: f, work: w, brief: brief, task: task, stopped: Finished, mayStop: mayStop,
+		frame: f, work: w, brief: brief, task: task, focus: plotFile, stopped: Finished, mayStop: mayStop,
 		idle: func(c edit.Changes) string {
 			if touches(c, plotFile) || touches(c, labelsFile) {
 				return ""
@@ -207,10 +209,32 @@ func (s *Service) layout(ctx context.Context, f Frame) string {
 		name := "run_" + number(float64(f.Runs[i].Number)) + "/final_info.json"
 		data, err := s.fileOf(ctx, f.Snapshot, name)
 		if err == nil {
-			return name + ", its beginning:\n" + prompts.Data(headOf(text(data), shown))
+			return name + ", its beginning:\n" + prompts.Data(headOf(text(withoutTimes(data)), shown))
 		}
 	}
 	return ""
+}
+
+// withoutTimes drops the wall times that stand under "timing" beside the means: they differ from run to run, and a prompt must not.
+// What is no JSON object of datasets stays as it is.
+func withoutTimes(data []byte) []byte {
+	var sets map[string]map[string]json.RawMessage
+	if json.Unmarshal(data, &sets) != nil {
+		return data
+	}
+	had := false
+	for _, set := range sets {
+		_, has := set["timing"]
+		had = had || has
+		delete(set, "timing")
+	}
+	if !had {
+		return data
+	}
+	if out, err := json.MarshalIndent(sets, "", "  "); err == nil {
+		return out
+	}
+	return data
 }
 
 // DescribeResults appends to notes.txt: a run's note, or what the figures show. The heading and a run's numbers are put there here; the model

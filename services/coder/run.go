@@ -47,6 +47,9 @@ func (s *Service) ImplementRun(ctx context.Context, in Implement, p Progress) (E
 	if err != nil {
 		return Edited{}, err
 	}
+	if planned := f.planOf(in.Number); planned != nil {
+		w.mentions = planned.Change + "\n" + planned.Expected
+	}
 	brief, err := s.brief(ctx, f, w, experimentFile, true)
 	if err != nil {
 		return Edited{}, err
@@ -56,7 +59,7 @@ func (s *Service) ImplementRun(ctx context.Context, in Implement, p Progress) (E
 		return Edited{}, err
 	}
 	t, e, err := s.instruct(ctx, instruction{
-		frame: f, work: w, brief: brief, task: task, idle: f.idleOrRepeated, stopped: Finished,
+		frame: f, work: w, brief: brief, task: task, focus: experimentFile, idle: f.idleOrRepeated, stopped: Finished,
 		mayStop: func(reply string) string {
 			if f.hasGoodRun() || len(reason(reply)) >= 20 {
 				return ""

@@ -45,6 +45,7 @@ main()
 type lab struct {
 	client coderv1.CoderServiceClient
 	blobs  store.Blobs
+	model  *llmtest.Script
 	tree   string
 }
 
@@ -56,13 +57,13 @@ func newLab(t *testing.T, script map[string][]string) *lab {
 			t.Fatalf("no sandbox: %v", err)
 		}
 	}
-	l := &lab{blobs: kittest.Blobs(t)}
+	l := &lab{blobs: kittest.Blobs(t), model: llmtest.New(t, script)}
 	tree, err := store.Edit(t.Context(), l.blobs, "", map[string][]byte{"experiment.py": []byte(experiment), "plot.py": []byte("print(1)\n"), "run_0/final_info.json": []byte("{}")}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.tree = string(tree)
-	svc, err := coder.New(coder.DefaultConfig(), coder.Deps{Models: llmtest.New(t, script), Blobs: l.blobs, Sandbox: box})
+	svc, err := coder.New(coder.DefaultConfig(), coder.Deps{Models: l.model, Blobs: l.blobs, Sandbox: box})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ const (
 	maxShownFile  = 48 << 10
 	maxShownAll   = 80 << 10
 	maxShownNotes = 6 << 10
+	maxNeeded     = 24 << 10
 	maxShownDiff  = 6 << 10
 	maxReference  = 24 << 10
 )
@@ -34,6 +35,7 @@ type workspace struct {
 	tree     edit.Tree
 	policy   edit.Policy
 	refs     map[string][]byte // modules that may be read only
+	mentions string            // what the instruction speaks of: a long file shows the functions that it names
 }
 
 // policyOf says what may be edited in this idea.
@@ -136,6 +138,10 @@ func (w *workspace) shown(focus string) []prompts.File {
 			out = append(out, prompts.File{Path: p, Role: "editable, the end of it", Text: edit.Fenced(data, "")})
 		case len(data) > maxShownFile || len(data) > left:
 			out = append(out, prompts.File{Path: p, Role: fmt.Sprintf("editable, %d bytes, too long to show whole: its outline", len(data)), Text: edit.Fenced(outline(data), "")})
+			if part := needed(data, w.mentions, min(maxNeeded, left)); part != "" {
+				out = append(out, prompts.File{Path: p, Role: "editable, the functions of it that are spoken of", Text: edit.Fenced(part, language(p))})
+				left -= len(part)
+			}
 			continue
 		default:
 			out = append(out, prompts.File{Path: p, Role: "editable", Text: edit.Fenced(data, language(p))})

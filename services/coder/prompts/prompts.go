@@ -13,7 +13,7 @@ import (
 )
 
 // Version goes on the span of each call; raise it with any change of the texts.
-const Version = "1"
+const Version = "2"
 
 //go:embed *.tmpl
 var files embed.FS
@@ -78,6 +78,14 @@ type ForRepair struct {
 	LastRepair, Advice   string
 }
 
+// ForFormat asks for edits in another form than the usual one; one field is set, and Instead with Whole after blocks that failed.
+type ForFormat struct {
+	Whole   string // this file whole
+	Instead bool
+	Small   bool   // small blocks
+	Markers string // this file holds lines like markers
+}
+
 // ForPlots is the task of plot.py.
 type ForPlots struct {
 	Command, Failure, Results string
@@ -121,6 +129,9 @@ func (s *Set) Run(r ForRun) (string, error) { return s.render("run", r) }
 
 // Repair asks to mend a run.
 func (s *Set) Repair(r ForRepair) (string, error) { return s.render("repair", r) }
+
+// Format asks for another form of the edits.
+func (s *Set) Format(f ForFormat) (string, error) { return s.render("format", f) }
 
 // Plots asks for plot.py.
 func (s *Set) Plots(p ForPlots) (string, error) { return s.render("plots", p) }

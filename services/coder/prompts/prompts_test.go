@@ -46,6 +46,17 @@ func TestPrompts_Goldens(t *testing.T) {
 		"notes": func() (string, error) {
 			return s.Notes(prompts.ForNotes{Number: 1, Label: "averaging", Outcome: "succeeded", Change: "Average.", Diff: prompts.Data("+b")})
 		},
+		"format": func() (string, error) {
+			var all string
+			for _, f := range []prompts.ForFormat{{Whole: "experiment.py"}, {Whole: "plot.py", Instead: true}, {Small: true}, {Markers: "notes.txt"}} {
+				one, err := s.Format(f)
+				if err != nil {
+					return "", err
+				}
+				all += one
+			}
+			return all, nil
+		},
 		"describe": func() (string, error) { return s.Describe([]string{"error.png"}) },
 	}
 	for name, render := range tests {

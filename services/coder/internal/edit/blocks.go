@@ -53,6 +53,19 @@ func parseDivider(l string) (m marker, stray, ok bool) {
 	return m, rest == ">", ok && (rest == "" || rest == ">")
 }
 
+// MarkerLike says whether a file holds a line that could be taken for a marker, so that blocks need longer ones.
+func MarkerLike(data []byte) bool {
+	for l := range strings.Lines(string(data)) {
+		l = strings.TrimRight(l, "\r\n")
+		_, head := parseHead(l)
+		_, end := parseClose(l)
+		if _, _, divider := parseDivider(l); head || end || divider || strings.HasPrefix(l, "<<<<<<<") || strings.HasPrefix(l, ">>>>>>>") {
+			return true
+		}
+	}
+	return false
+}
+
 // runOf reads an indent, 5 to 9 of one of two characters and the trimmed rest.
 func runOf(l string, a, b byte) (marker, string, bool) {
 	indent := indentOf(l)

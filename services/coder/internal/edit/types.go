@@ -167,6 +167,7 @@ type BlockReport struct {
 	Cause  string   `json:"cause,omitempty"`
 	Lazy   bool     `json:"lazy,omitempty"` // refused because it leaves code out
 	Hint   string   `json:"-"`              // what the model is shown
+	Asked  string   `json:"-"`              // of a failed block, what it asked for: equal for the same block sent again
 }
 
 // Rungs lists every rung that a reply used, sorted.

@@ -1,0 +1,182 @@
+package coder_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"nullius.dev/kit/store"
+	coderv1 "nullius.dev/proto/gen/nullius/coder/v1"
+	recordv1 "nullius.dev/proto/gen/nullius/record/v1"
+)
+
+// always answers each call of an instruction with the same words, or with the next ones in turn.
+func always(replies ...string) map[string][]string {
+	out := map[string][]string{"plan": {planReply}}
+	for i := range 5 {
+		call := "edit"
+		if i > 0 {
+			call = fmt.Sprintf("edit/retry-%d", i)
+		}
+		out[call] = []string{replies[min(i, len(replies)-1)]}
+	}
+	return out
+}
+
+// Models that do not do what they are asked end within the limits, with an outcome that says so; no run is started without an effective change.
+func TestService_HopelessModelsEndWithinTheLimits(t *testing.T) {
+	block := func(path, search, replace string) string {
+		return path + "\n<<<<<<< SEARCH\n" + search + "\n=======\n" + replace + "\n>>>>>>> REPLACE\n"
+	}
+	lazyFile := "experiment.py\n```python\nimport argparse\n\nRATE = 0.2\n\n# ... rest of the code unchanged ...\n```\n"
+	cases := []struct {
+		name    string
+		replies []string
+		calls   int32 // of the edit; one more is the plan
+		says    string
+	}{
+		{"talks without editing", []string{"I would double the rate."}, 3, "no edits"},
+		{"says nothing", []string{""}, 3, "no edits"},
+		{"repeats the same failing block", []string{block("experiment.py", "SPEED = 9", "SPEED = 10")}, 3, "no_match"},
+		{"sends another failing block each time", []string{block("experiment.py", "A = 1", "A = 2"), block("experiment.py", "B = 1", "B = 2"), block("experiment.py", "C = 1", "C = 2"), block("experiment.py", "D = 1", "D = 2")}, 4, "no_match"},
+		{"sends half a reply each time", []string{"!length experiment.py\n<<<<<<< SEARCH\nRATE = 0.1\n=====", "!length experiment.py\n<<<<<<< SEARCH\nRATE = "}, 4, "not closed"},
+		{"rewrites the file lazily", []string{lazyFile}, 3, "leaves code out"},
+		{"edits protected files", []string{block("run_0/final_info.json", "{}", "{\"d\": 9}"), block("../experiment.py", "RATE = 0.1", "RATE = 9"), block("latex/template.tex", "a", "b")}, 4, "forbidden_path"},
+		{"changes notes alone", []string{block("notes.txt", "", "All is well.")}, 3, "only notes"},
+		{"changes nothing", []string{block("experiment.py", "RATE = 0.1", "RATE = 0.1")}, 3, "change no byte"},
+		{"never gets the syntax right", []string{block("experiment.py", "RATE = 0.1", "RATE = (("), block("experiment.py", "RATE = ((", "RATE = ((("), block("experiment.py", "RATE = (((", "RATE = ((((")}, 3, "would not parse"},
+		{"stops without a reason", []string{"ALL_COMPLETED"}, 3, "No run has been measured"},
+		{"makes the program of run 1 again", []string{block("experiment.py", "RATE = 0.1", "RATE = 0.3")}, 3, "equals that of run 1"},
+		{"mixes all of it", []string{"Well.", block("experiment.py", "A = 1", "B"), lazyFile, block("run_0/x", "a", "b"), "Hm."}, 5, "no edits"},
+	}
+	var table strings.Builder
+	fmt.Fprintf(&table, "%-40s %-10s %5s %9s %7s\n", "a model that", "outcome", "calls", "cost", "run")
+	started := 0
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLab(t, always(c.replies...))
+			f := l.frame("experiments/run-2/implement")
+			f.Runs = append(f.Runs, &recordv1.Run{Number: 1, Outcome: recordv1.Run_Outcome_FAILED, CodeDigest: string(store.DigestOf([]byte(strings.Replace(experiment, "RATE = 0.1", "RATE = 0.3", 1))))})
+			s, err := l.client.ImplementRun(t.Context(), &coderv1.ImplementRunRequest{Frame: f, Number: 2})
+			got := last(t, s, err, (*coderv1.ImplementRunResponse).GetResult)
+			runs := "no"
+			if got.GetOutcome() == coderv1.Edited_CHANGED {
+				runs, started = "STARTED", started+1
+			}
+			fmt.Fprintf(&table, "%-40s %-10s %5d %8.4f$ %7s\n", c.name, got.GetOutcome(), got.GetUsage().GetCalls(), float64(got.GetUsage().GetCostPicoDollars())/1e12, runs)
+			if got.GetOutcome() != coderv1.Edited_NO_CHANGE || got.GetSnapshot() != l.tree {
+				t.Errorf("outcome %s, snapshot changed: %v", got.GetOutcome(), got.GetSnapshot() != l.tree)
+			}
+			if n := got.GetUsage().GetCalls(); n != c.calls+1 {
+				t.Errorf("%d calls, want the plan and %d", n, c.calls)
+			}
+			if !strings.Contains(got.GetFeedback(), c.says) {
+				t.Errorf("the feedback lacks %q:\n%s", c.says, got.GetFeedback())
+			}
+		})
+	}
+	t.Logf("\n%sruns started without an effective change: %d", &table, started)
+	if started != 0 {
+		t.Error("a run would have been started")
+	}
+}
+
+// A model that mends another bug than the one shown is told that it did not help, then starts anew from the last good tree; the third repair is the last.
+func TestService_RepairsOfAnotherBugEnd(t *testing.T) {
+	edits := map[string][]string{}
+	for i, to := range []string{"0.2", "0.3", "0.4"} {
+		from := []string{"0.1", "0.2", "0.1"}[i] // the third begins at the good tree again
+		edits[fmt.Sprintf("repair-%d edit", i+1)] = []string{strings.NewReplacer("RATE = 0.1", "RATE = "+from, "RATE = 0.2", "RATE = "+to).Replace(goodEdit)}
+	}
+	l := newLab(t, edits)
+	bad, err := store.Edit(t.Context(), l.blobs, store.Digest(l.tree), map[string][]byte{"experiment.py": []byte(experiment + "print(missing)\n")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, calls := string(bad), int32(0)
+	var earlier []*coderv1.Failure
+	for try := 1; try <= 3; try++ {
+		stderr, err := store.PutBytes(t.Context(), l.blobs, fmt.Appendf(nil, "Traceback (most recent call last):\n  File \"/tmp/job-%d/experiment.py\", line %d, in <module>\n    print(missing)\nNameError: name 'missing' is not defined\n", try, 14+try))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := l.frame(fmt.Sprintf("experiments/run-1/repair-%d", try))
+		f.Snapshot = tree
+		failure := &coderv1.Failure{EndReason: "FAILED", ExitCode: 1, StderrDigest: string(stderr)}
+		s, err := l.client.RepairRun(t.Context(), &coderv1.RepairRunRequest{Frame: f, Number: 1, GoodSnapshot: l.tree, Failure: failure, Earlier: earlier, TriesLeft: int32(3 - try)})
+		got := last(t, s, err, (*coderv1.RepairRunResponse).GetResult)
+		if got.GetOutcome() != coderv1.Edited_CHANGED || got.GetRestored() != (try == 3) {
+			t.Fatalf("try %d: %s, restored %v: %s", try, got.GetOutcome(), got.GetRestored(), got.GetFeedback())
+		}
+		failure.Signature, failure.DiffDigest = got.GetSignature(), got.GetDiffDigest()
+		earlier, tree, calls = append(earlier, failure), got.GetSnapshot(), calls+got.GetUsage().GetCalls()
+	}
+	for i, want := range []string{"The last try of this run failed.", "so that repair did not help", "the files were set back"} {
+		r := l.model.Requests()[i]
+		parts := r.Messages[0].Parts
+		if !strings.Contains(parts[len(parts)-1].Text, want) {
+			t.Errorf("repair %d is not told %q:\n%s", i+1, want, parts[len(parts)-1].Text)
+		}
+	}
+	if calls != 3 {
+		t.Errorf("%d calls", calls)
+	}
+	data, err := store.ReadFile(t.Context(), l.blobs, store.Digest(tree), "experiment.py", 1<<20)
+	if err != nil || strings.Contains(string(data), "missing") || !strings.Contains(string(data), "RATE = 0.4") {
+		t.Errorf("the tree after the restore: %v\n%s", err, data)
+	}
+}
+
+// A refusal costs the words of a note, not its numbers.
+func TestService_RefusedNotesKeepTheNumbers(t *testing.T) {
+	l := newLab(t, map[string][]string{"notes": {"!refused I cannot."}, "describe": {"!filtered"}})
+	f := l.frame("experiments/run-1/notes")
+	f.Runs = append(f.Runs, &recordv1.Run{Number: 1, Label: "twice", Outcome: recordv1.Run_Outcome_SUCCEEDED, Measurements: []*recordv1.Measurement{{Dataset: "d", Metric: "loss", Value: 0.25}}})
+	s, err := l.client.DescribeResults(t.Context(), &coderv1.DescribeResultsRequest{Frame: f, Number: 1})
+	got := last(t, s, err, (*coderv1.DescribeResultsResponse).GetResult)
+	notes, err := store.ReadFile(t.Context(), l.blobs, store.Digest(got.GetSnapshot()), "notes.txt", 1<<20)
+	if err != nil || got.GetOutcome() != coderv1.Edited_CHANGED || !strings.Contains(string(notes), "d/loss = 0.25") || strings.Contains(string(notes), "cannot") {
+		t.Errorf("%s, notes (%v):\n%s", got.GetOutcome(), err, notes)
+	}
+	if len(got.GetWarnings()) != 1 || got.GetWarnings()[0].GetCode() != "note-missing" {
+		t.Errorf("warnings %v", got.GetWarnings())
+	}
+	s, err = l.client.DescribeResults(t.Context(), &coderv1.DescribeResultsRequest{Frame: l.frame("figures/describe"), Figures: []*recordv1.Figure{{Path: "a.png"}}})
+	if got := last(t, s, err, (*coderv1.DescribeResultsResponse).GetResult); got.GetOutcome() != coderv1.Edited_CHANGED || len(got.GetFigures()) != 1 {
+		t.Errorf("got %v", got)
+	}
+}
+
+// What is not the usual form is asked for: whole files from a model that gets blocks wrong, long markers where a file holds short ones.
+func TestService_AsksForTheFormThatWorks(t *testing.T) {
+	ask := func(t *testing.T, l *lab, change func(*coderv1.Frame)) string {
+		t.Helper()
+		f := l.frame("experiments/run-2/implement")
+		f.Plan = []*recordv1.PlannedRun{{Change: "a"}, {Change: "b"}}
+		f.History = []*coderv1.Exchange{{Step: "s/idea-1/experiments/run-1/implement"}}
+		change(f)
+		s, err := l.client.ImplementRun(t.Context(), &coderv1.ImplementRunRequest{Frame: f, Number: 2})
+		last(t, s, err, (*coderv1.ImplementRunResponse).GetResult)
+		parts := l.model.Requests()[0].Messages[0].Parts
+		return parts[len(parts)-1].Text
+	}
+	for _, c := range []struct {
+		replies, good int32
+		whole         bool
+	}{{20, 17, true}, {20, 18, false}, {19, 0, false}} {
+		text := ask(t, newLab(t, map[string][]string{"edit": {goodEdit}}), func(f *coderv1.Frame) {
+			f.Counts = &coderv1.Counts{Replies: c.replies, WellFormed: c.good}
+		})
+		if strings.Contains(text, "Send experiment.py whole") != c.whole {
+			t.Errorf("%d of %d replies: whole asked for: %v", c.good, c.replies, !c.whole)
+		}
+	}
+	l := newLab(t, map[string][]string{"edit": {goodEdit}})
+	tree, err := store.Edit(t.Context(), l.blobs, store.Digest(l.tree), map[string][]byte{"experiment.py": []byte(experiment + "'''\nTitle\n=======\n'''\n")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := ask(t, l, func(f *coderv1.Frame) { f.Snapshot = string(tree) }); !strings.Contains(text, "9 characters long") {
+		t.Errorf("long markers are not asked for:\n%s", text)
+	}
+}
