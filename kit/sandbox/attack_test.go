@@ -133,6 +133,11 @@ func (a assault) against(t *testing.T, s *sandbox.Sandbox, env []string) {
 	if err := os.WriteFile(template, []byte("as it was"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := sandbox.RemoveTree(out); err != nil {
+			t.Errorf("what it left cannot be removed: %v", err)
+		}
+	})
 	token := fmt.Sprintf("%s-%d", filepath.Base(filepath.Dir(tree)), time.Now().UnixNano())
 	spec := sandbox.Spec{
 		Argv: []string{"python3", "-c", prelude + a.code}, Dir: "/tree", Limits: a.limits,

@@ -13,6 +13,9 @@ var etc = []string{"/etc/alternatives", "/etc/ld.so.cache", "/etc/fonts", "/etc/
 
 var tex = []string{"/etc/texmf", "/var/lib/texmf"}
 
+// network is what resolving names and checking certificates takes.
+var network = []string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ssl", "/etc/pki", "/etc/ca-certificates"}
+
 // BinDir is first on the PATH of every run and holds python and python3.
 const BinDir = "/nullius/bin"
 
@@ -20,7 +23,7 @@ const BinDir = "/nullius/bin"
 // the user that bubblewrap runs as.
 func arguments(s Spec, binds []Bind, l Limits) []string {
 	a := []string{
-		"--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
+		"--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
 		"--disable-userns", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL",
 		"--die-with-parent", "--new-session", "--as-pid-1", "--clearenv", "--hostname", "sandbox",
 		// For the helper alone, which clears it again for the program.
@@ -46,6 +49,11 @@ func arguments(s Spec, binds []Bind, l Limits) []string {
 	host := etc
 	if s.TeX {
 		host = append(append([]string{}, etc...), tex...)
+	}
+	if s.Network {
+		host = append(append([]string{}, host...), network...)
+	} else {
+		a = append([]string{"--unshare-net"}, a...)
 	}
 	for _, p := range host {
 		a = append(a, "--ro-bind-try", p, p)

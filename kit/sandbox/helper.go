@@ -219,8 +219,10 @@ func (o orders) start() (int, error) {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return 0, fmt.Errorf("not dumpable: %w", err)
 	}
-	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
-		return 0, fmt.Errorf("parent death signal: %w", err)
+	if o.Fence == nil { // a fenced helper outlives its parent for as long as it takes to sweep
+		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+			return 0, fmt.Errorf("parent death signal: %w", err)
+		}
 	}
 	kind := filterStrict
 	if f := o.Fence; f != nil {
@@ -240,7 +242,7 @@ func (o orders) start() (int, error) {
 		return 0, err
 	}
 	pid, err := syscall.ForkExec(name, argv, &syscall.ProcAttr{
-		Env: o.Env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setpgid: true},
+		Env: o.Env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
 	})
 	if err != nil {
 		return 0, &commandError{name: o.Argv[0], code: 126, err: err}

@@ -170,35 +170,40 @@ func shmOf(u *user, before map[string]bool) []string {
 // shared user, what a living process holds is another program's.
 func sweepShm(u *user, before map[string]bool) {
 	mine := shmOf(u, before)
-	if u == nil && len(mine) > 0 {
-		held := heldFiles(shmDir + "/")
-		for _, p := range mine {
-			if !held[p] {
-				_ = os.RemoveAll(p)
-			}
-		}
+	if len(mine) == 0 {
 		return
 	}
+	held := map[uint64]bool{}
+	if u == nil {
+		held = heldInodes(shmDir + "/")
+	}
 	for _, p := range mine {
-		_ = os.RemoveAll(p)
+		var st unix.Stat_t
+		if unix.Lstat(p, &st) == nil && !held[st.Ino] {
+			_ = os.RemoveAll(p)
+		}
 	}
 }
 
-// heldFiles lists files below prefix that processes of this user hold or map.
-func heldFiles(prefix string) map[string]bool {
-	held := map[string]bool{}
+// heldInodes lists files below prefix that processes of this user hold or map.
+// It goes by number: a semaphore's file is mapped under a name that it loses.
+func heldInodes(prefix string) map[uint64]bool {
+	held := map[uint64]bool{}
 	procs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, proc := range procs {
 		entries, _ := os.ReadDir(proc + "/fd")
 		for _, e := range entries {
-			if to, err := os.Readlink(proc + "/fd/" + e.Name()); err == nil && strings.HasPrefix(to, prefix) {
-				held[to] = true
+			at := proc + "/fd/" + e.Name()
+			var st unix.Stat_t
+			if to, err := os.Readlink(at); err == nil && strings.HasPrefix(to, prefix) && unix.Stat(at, &st) == nil {
+				held[st.Ino] = true
 			}
 		}
 		maps, _ := os.ReadFile(proc + "/maps")
 		for line := range strings.Lines(string(maps)) {
-			if i := strings.Index(line, prefix); i >= 0 {
-				held[strings.TrimSpace(line[i:])] = true
+			if f := strings.Fields(line); len(f) > 5 && strings.HasPrefix(f[5], prefix) {
+				n, _ := strconv.ParseUint(f[4], 10, 64)
+				held[n] = true
 			}
 		}
 	}

@@ -13,16 +13,9 @@ import (
 // that forbid even their owner to look, and chains deeper than any path or any
 // number of descriptors. Nothing may run there any more. It follows no link.
 func RemoveTree(dir string) error {
-	err := os.RemoveAll(dir)
-	if err == nil {
+	if os.RemoveAll(dir) == nil {
 		return nil
 	}
-	_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, _ error) error {
-		if d != nil && d.IsDir() {
-			_ = os.Chmod(p, 0o700)
-		}
-		return nil
-	})
 	return shorten(dir)
 }
 
@@ -33,32 +26,37 @@ const (
 	maxPath = 1500
 )
 
-// shorten lifts what lies too deep to the top, again and again.
+// shorten lifts what lies too deep to the top, piece by piece, and removes each.
 func shorten(dir string) error {
-	for lifted := 0; ; {
-		if err := os.RemoveAll(dir); err == nil {
-			return nil
-		}
+	lifted := 0
+	for pieces := []string{dir}; len(pieces) > 0; {
+		piece := pieces[0]
+		pieces = pieces[1:]
 		var deep []string
-		_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		_ = filepath.WalkDir(piece, func(p string, d fs.DirEntry, err error) error {
 			if err != nil || !d.IsDir() {
 				return nil
 			}
-			_ = os.Chmod(p, 0o700)
-			if rel, err := filepath.Rel(dir, p); err == nil && (len(rel) > maxPath || strings.Count(rel, "/") >= maxStep) {
+			rel, err := filepath.Rel(piece, p)
+			if err == nil && (len(rel) > maxPath || strings.Count(rel, "/") >= maxStep) {
 				deep = append(deep, p)
 				return fs.SkipDir
 			}
-			return nil
+			return os.Chmod(p, 0o700)
 		})
-		if len(deep) == 0 {
-			return os.RemoveAll(dir)
-		}
 		for _, p := range deep {
 			lifted++
-			if err := os.Rename(p, filepath.Join(dir, "nullius-lifted-"+strconv.Itoa(lifted))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			top := filepath.Join(dir, "nullius-lifted-"+strconv.Itoa(lifted))
+			if err := errors.Join(os.Chmod(p, 0o700), os.Rename(p, top)); err != nil {
+				return err
+			}
+			pieces = append(pieces, top)
+		}
+		if piece != dir {
+			if err := os.RemoveAll(piece); err != nil {
 				return err
 			}
 		}
 	}
+	return os.RemoveAll(dir)
 }

@@ -111,6 +111,9 @@ type Spec struct {
 	Stderr  io.Writer
 	Grace   time.Duration // between SIGTERM and SIGKILL; zero: the default
 	Devices []string      // device nodes of the host, such as those of a GPU
+	// Network gives the run the host's network, at the strict level only. It is
+	// for installing packages; no run that sees a study's files may have it.
+	Network bool
 	// Kill, when closed, ends the run at once, as a cancel without grace.
 	Kill <-chan struct{}
 	// OnStart is called once, with the host's id of the sandbox's first process.

@@ -1,0 +1,45 @@
+package sandbox_test
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestOrdinaryUser runs a choice of these tests once more as a user without any right, for whom no cgroup is delegated: one user for all, and memory by
+// the watchdog. NULLIUS_SOAK runs all.
+func TestOrdinaryUser(t *testing.T) {
+	if shared {
+		t.Log("all tests run as an ordinary user")
+		return
+	}
+	self, err := os.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer self.Close()
+	home, err := os.MkdirTemp("", "nullius-home-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const id = 1_800_000_001
+	t.Cleanup(func() { os.RemoveAll(home) })
+	if err := os.Chown(home, id, id); err != nil {
+		t.Fatal(err)
+	}
+	// Patterns are split at slashes before alternatives, so the choice is by test.
+	which := "^(TestAttack_(memory|kernel|secrets|network)|TestSilent_nothing.*|TestRemoveTree.*)$"
+	if soaking {
+		which = "TestAttack|TestSilent|TestWorks|TestSandbox_TellsHow"
+	}
+	cmd := exec.Command("/proc/self/fd/3", "-test.run="+which)
+	cmd.ExtraFiles = []*os.File{self}
+	cmd.Dir, cmd.Env = home, []string{"HOME=" + home, "TMPDIR=" + home, "PATH=/usr/bin:/bin", "NULLIUS_SOAK=" + os.Getenv("NULLIUS_SOAK")}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: id, Gid: id}}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "PASS") {
+		t.Errorf("%v\n%s", err, tail(string(out)))
+	}
+}
