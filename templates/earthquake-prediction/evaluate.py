@@ -8,6 +8,8 @@ The catalogues are generated, so the chance of an event in every cell and day is
 known, and with it the best forecast that anybody could make.
 """
 
+from __future__ import annotations
+
 import json
 import os
 
@@ -28,18 +30,18 @@ SPREAD = 0.7  # cells; standard deviation of the distance of aftershocks
 METRICS = ("auc", "average_precision", "information_gap", "auc_true", "average_precision_true")
 
 
-def dataset_name(branching):
+def dataset_name(branching: float) -> str:
     return "branching_%.1f" % branching
 
 
-def spread_matrix(side):
+def spread_matrix(side: int) -> np.ndarray:
     """Chance that an aftershock in one row falls in another; the outermost ones lose some to the outside."""
     at = np.arange(side)
     weight = np.exp(-0.5 * ((at[:, None] - at[None, :]) / SPREAD) ** 2)
     return weight / np.exp(-0.5 * (np.arange(-side, side + 1) / SPREAD) ** 2).sum()
 
 
-def background(stream, side, per_day):
+def background(stream: np.random.RandomState, side: int, per_day: float) -> np.ndarray:
     """Events a day in each cell without aftershocks: three faults over a faint floor, summing to per_day."""
     rows, columns = np.meshgrid(np.arange(side) + 0.5, np.arange(side) + 0.5, indexing="ij")
     rate = np.full((side, side), 0.15)
@@ -50,19 +52,20 @@ def background(stream, side, per_day):
     return per_day * rate / rate.sum()
 
 
-def magnitudes(stream, count):
+def magnitudes(stream: np.random.RandomState, count: int) -> np.ndarray:
     """Draws from the truncated Gutenberg-Richter law."""
     tail = 10 ** (-B_VALUE * (MAGNITUDE_MAX - MAGNITUDE_MIN))
     return MAGNITUDE_MIN - np.log10(1 - stream.uniform(0, 1, count) * (1 - tail)) / B_VALUE
 
 
-def mean_productivity():
+def mean_productivity() -> float:
     """Mean of 10 ** (PRODUCTIVITY * (magnitude - MAGNITUDE_MIN)) under that law."""
     span, difference = MAGNITUDE_MAX - MAGNITUDE_MIN, PRODUCTIVITY - B_VALUE
     return B_VALUE * (10 ** (difference * span) - 1) / (difference * (1 - 10 ** (-B_VALUE * span)))
 
 
-def catalogue(seed, branching, side, days, events_per_day):
+def catalogue(seed: int, branching: float, side: int, days: int,
+              events_per_day: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Simulate day by day: (counts, energy, chance), each of days x side x side.
 
     counts: events; energy: sum of 10 ** magnitude over the day's events; chance: the
@@ -90,18 +93,18 @@ def catalogue(seed, branching, side, days, events_per_day):
     return counts, energy, 1 - np.exp(-expected)
 
 
-def split(days):
+def split(days: int) -> tuple[slice, slice, slice]:
     """Slices of the days: training, validation, test."""
     first, second = (int(days * share) for share in SPLITS)
     return slice(0, first), slice(first, second), slice(second, days)
 
 
-def log_loss(chance, happened):
+def log_loss(chance: np.ndarray, happened: np.ndarray) -> float:
     chance = np.clip(chance, 1e-9, 1 - 1e-9)
     return -np.sum(np.where(happened, np.log(chance), np.log1p(-chance)))
 
 
-def measure(forecast, chance, happened):
+def measure(forecast: np.ndarray, chance: np.ndarray, happened: np.ndarray) -> dict[str, float]:
     """Metrics of one forecast on the test days.
 
     information_gap: extra log loss over the true chances, in nats per cell and day
@@ -117,11 +120,11 @@ def measure(forecast, chance, happened):
     }
 
 
-def curves(forecast, chance, happened):
+def curves(forecast: np.ndarray, chance: np.ndarray, happened: np.ndarray) -> dict:
     """What the figures show of one forecast: precision by recall, calibration, maps of the mean chance."""
     recall = np.linspace(0.02, 1, 50)
 
-    def precision_at(values):
+    def precision_at(values: np.ndarray) -> np.ndarray:
         precision, reached, _ = precision_recall_curve(happened.ravel(), values.ravel())
         return np.interp(recall, reached[::-1], precision[::-1])
 
@@ -138,16 +141,16 @@ def curves(forecast, chance, happened):
     }
 
 
-def significant(value):
+def significant(value: float) -> float:
     """Six significant digits: more would differ between machines."""
     return float("%.6g" % value)
 
 
-def rounded(values):
+def rounded(values: np.ndarray | list | float) -> list | float:
     return [rounded(v) for v in values] if np.ndim(values) else significant(values)
 
 
-def write(out_dir, results):
+def write(out_dir: str, results: dict[float, tuple[list[dict], list[dict], float]]) -> dict:
     """Write final_info.json and curves.json.
 
     results: {branching: (list of measure(...) one a seed, list of curves(...), seconds)}.

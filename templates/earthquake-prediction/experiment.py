@@ -8,9 +8,12 @@ time. The baseline is a rate map: how often each cell was active so far.
 and metrics are in evaluate.py, which stays as it is.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import time
+from typing import Callable
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -25,7 +28,7 @@ SIZES = {
 }
 
 
-def smooth(rate, width=0.7):
+def smooth(rate: np.ndarray, width: float = 0.7) -> np.ndarray:
     """Spread a map (side x side) over neighbouring cells; width in cells."""
     at = np.arange(len(rate))
     kernel = np.exp(-0.5 * ((at[:, None] - at[None, :]) / width) ** 2)
@@ -33,7 +36,7 @@ def smooth(rate, width=0.7):
     return kernel @ rate @ kernel.T
 
 
-def features(counts, energy, training):
+def features(counts: np.ndarray, energy: np.ndarray, training: slice) -> np.ndarray:
     """Features of every day and cell, days x side x side x number of features.
 
     A day's features may use that day's past only: counts[:day] and energy[:day].
@@ -44,7 +47,7 @@ def features(counts, energy, training):
     return np.broadcast_to(log_rate, counts.shape)[..., None]
 
 
-def fit(inputs, happened, seed):
+def fit(inputs: np.ndarray, happened: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
     """Train on inputs (points x features) and outcomes; return a function that gives chances.
 
     Features are scaled to mean 0 and deviation 1 on the training points.
@@ -55,7 +58,7 @@ def fit(inputs, happened, seed):
     return lambda x: model.predict_proba((x - mean) / deviation)[:, 1]
 
 
-def forecast(counts, energy, training, seed):
+def forecast(counts: np.ndarray, energy: np.ndarray, training: slice, seed: int) -> Callable[[slice], np.ndarray]:
     """Chances of every day and cell; only training days are learnt from."""
     inputs = features(counts, energy, training)
     points = inputs[training].reshape(-1, inputs.shape[-1])
@@ -63,7 +66,8 @@ def forecast(counts, energy, training, seed):
     return lambda days: predict(inputs[days].reshape(-1, inputs.shape[-1])).reshape(counts[days].shape)
 
 
-def run(branching, side, days, events_per_day, seeds):
+def run(branching: float, side: int, days: int, events_per_day: float,
+        seeds: int) -> tuple[list[dict], list[dict], float]:
     """Judge one forecast per seed on its test days: (metrics, curves, seconds)."""
     start, measured, drawn = time.perf_counter(), [], []
     training, _, test = evaluate.split(days)
@@ -76,7 +80,7 @@ def run(branching, side, days, events_per_day, seeds):
     return measured, drawn, time.perf_counter() - start
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out_dir", default="run_0", help="folder for the results")
     args = parser.parse_args()

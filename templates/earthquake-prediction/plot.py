@@ -4,6 +4,8 @@ Reads every run_* folder that holds results. `labels.json`, if there, maps folde
 names to legend labels and limits the figures to the runs it names.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
@@ -13,6 +15,10 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+Run = tuple[str, dict, dict]  # label, final_info.json, curves.json
 
 # Colours that stay apart for colour-blind readers; markers carry the same information.
 COLOURS = ["#222222", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D"]
@@ -26,12 +32,12 @@ plt.rcParams.update({
 })
 
 
-def read_json(path):
+def read_json(path: str) -> dict:
     with open(path, encoding="utf-8") as source:
         return json.load(source)
 
 
-def load_runs():
+def load_runs() -> list[Run]:
     """Return a list of (label, final_info, curves), in order of the run's number."""
     labels = read_json("labels.json") if os.path.exists("labels.json") else {}
     names = [name for name in os.listdir(".") if re.fullmatch(r"run_\d+", name)]
@@ -45,28 +51,28 @@ def load_runs():
     return runs
 
 
-def title(dataset):
+def title(dataset: str) -> str:
     return "branching ratio %s" % dataset.split("_")[-1]
 
 
-def save(figure, path):
+def save(figure: Figure, path: str) -> None:
     figure.savefig(path, dpi=200, metadata={"Software": None})
     plt.close(figure)
 
 
-def legend_below(figure, axis, statistic):
+def legend_below(figure: Figure, axis: Axes, statistic: str) -> None:
     handles, labels = axis.get_legend_handles_labels()
     columns = min(3, len(labels))
     figure.tight_layout(rect=(0, 0.08 + 0.05 * -(-len(labels) // columns), 1, 1))
     figure.legend(handles, labels, loc="lower center", ncol=columns, title=statistic, title_fontsize=7.5)
 
 
-def mean_and_error(seeds, name):
+def mean_and_error(seeds: list[dict], name: str) -> tuple[np.ndarray, np.ndarray]:
     rows = np.array([seed[name] for seed in seeds])
     return rows.mean(axis=0), rows.std(axis=0, ddof=1) / np.sqrt(len(rows))
 
 
-def plot_precision_recall(runs, datasets):
+def plot_precision_recall(runs: list[Run], datasets: list[str]) -> None:
     """Precision by recall on the test days, with the best that is possible."""
     figure, axes = plt.subplots(1, len(datasets), figsize=(6.8, 3.9), sharey=True, squeeze=False)
     for axis, dataset in zip(axes[0], datasets):
@@ -86,7 +92,7 @@ def plot_precision_recall(runs, datasets):
     save(figure, "precision_recall.png")
 
 
-def plot_calibration(runs, datasets):
+def plot_calibration(runs: list[Run], datasets: list[str]) -> None:
     """Observed share of events by predicted chance, in twelve bins of equal size."""
     figure, axes = plt.subplots(1, len(datasets), figsize=(6.8, 3.9), sharey=True, sharex=True, squeeze=False)
     for axis, dataset in zip(axes[0], datasets):
@@ -105,7 +111,7 @@ def plot_calibration(runs, datasets):
     save(figure, "calibration.png")
 
 
-def plot_maps(runs, datasets):
+def plot_maps(runs: list[Run], datasets: list[str]) -> None:
     """Mean chance over the test days in each cell of the first catalogue: forecasts and truth."""
     columns = [("true chances", runs[0][2], "map_true")] + [(label, curves, "map") for label, _, curves in runs]
     figure, axes = plt.subplots(len(datasets), len(columns), squeeze=False,
@@ -123,7 +129,7 @@ def plot_maps(runs, datasets):
     save(figure, "maps.png")
 
 
-def main():
+def main() -> None:
     runs = load_runs()
     if not runs:
         raise SystemExit("no run_* folder with results: run experiment.py --out_dir=run_0 first")

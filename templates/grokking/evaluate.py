@@ -5,10 +5,15 @@ same in every run, so that runs can be compared. `experiment.py` decides how a
 model is built and trained.
 """
 
+from __future__ import annotations
+
 import json
 import os
 
 import numpy as np
+
+Split = tuple[np.ndarray, np.ndarray]  # pairs and labels
+Curve = dict[str, list]  # by name, one value an evaluation
 
 THRESHOLD = 0.99  # accuracy at which a split counts as learned
 
@@ -23,7 +28,7 @@ OPERATIONS = {
 }
 
 
-def load(operation, modulus, seed, train_share):
+def load(operation: str, modulus: int, seed: int, train_share: float) -> tuple[Split, Split]:
     """All pairs of residues, split at random: (pairs, labels) to train on and to validate on.
 
     pairs: points x 2 integers; labels: points integers below the modulus.
@@ -36,13 +41,13 @@ def load(operation, modulus, seed, train_share):
     return (pairs[order[:cut]], labels[order[:cut]]), (pairs[order[cut:]], labels[order[cut:]])
 
 
-def first_step(steps, accuracies, limit):
+def first_step(steps: list[int], accuracies: list[float], limit: int) -> float:
     """The first evaluated step at which the accuracy reached THRESHOLD; limit if none did."""
     reached = np.flatnonzero(np.asarray(accuracies) >= THRESHOLD)
     return float(steps[reached[0]]) if len(reached) else float(limit)
 
 
-def measure(curve, limit):
+def measure(curve: Curve, limit: int) -> dict[str, float]:
     """Metrics of one training run.
 
     curve: lists `step`, `train_accuracy`, `validation_accuracy`, `train_loss` and
@@ -61,12 +66,12 @@ def measure(curve, limit):
     }
 
 
-def significant(value):
+def significant(value: float) -> float:
     """Six significant digits: more would differ between machines."""
     return float("%.6g" % value)
 
 
-def write(out_dir, results, limit):
+def write(out_dir: str, results: dict[str, tuple[list[Curve], float]], limit: int) -> dict:
     """Write final_info.json and curves.json; results: {operation: (curves, one a seed; seconds)}."""
     info, lines = {}, {"limit": limit, "threshold": THRESHOLD, "datasets": {}}
     for operation, (curves, seconds) in results.items():

@@ -8,6 +8,8 @@ is the question. Gradients are written out by hand in numpy.
 are in evaluate.py, which stays as it is.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import time
@@ -15,6 +17,8 @@ import time
 import numpy as np
 
 import evaluate
+
+Weights = dict[str, np.ndarray]
 
 # NULLIUS_SIZE picks one of these; the command line stays the same.
 SIZES = {
@@ -40,11 +44,11 @@ TINY = 1e-30  # moments below are set to zero: subnormal numbers slow a run down
 class Model:
     """Two embeddings, a hidden ReLU layer and a linear read-out."""
 
-    def __init__(self, modulus, seed, settings):
+    def __init__(self, modulus: int, seed: int, settings: dict) -> None:
         stream = np.random.RandomState([seed, 1])
         width, hidden = settings["embedding"], settings["hidden"]
 
-        def uniform(fan_in, *shape):
+        def uniform(fan_in: int, *shape: int) -> np.ndarray:
             bound = 1.0 / np.sqrt(fan_in)
             return stream.uniform(-bound, bound, shape).astype(np.float32)
 
@@ -57,14 +61,14 @@ class Model:
             "out_bias": uniform(hidden, modulus),
         }
 
-    def forward(self, pairs):
+    def forward(self, pairs: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
         """Logits (points x modulus), and what the backward pass needs."""
         w = self.weights
         x = np.concatenate([w["left"][pairs[:, 0]], w["right"][pairs[:, 1]]], axis=1)
         h = np.maximum(x @ w["hidden"] + w["hidden_bias"], 0)
         return h @ w["out"] + w["out_bias"], (x, h)
 
-    def gradients(self, pairs, labels):
+    def gradients(self, pairs: np.ndarray, labels: np.ndarray) -> tuple[float, float, Weights]:
         """Mean cross-entropy, accuracy and its gradients."""
         w = self.weights
         logits, (x, h) = self.forward(pairs)
@@ -88,12 +92,12 @@ class Model:
 class AdamW:
     """Adam with decoupled weight decay."""
 
-    def __init__(self, weights, settings):
+    def __init__(self, weights: Weights, settings: dict) -> None:
         self.settings, self.step = settings, 0
         self.first = {name: np.zeros_like(w) for name, w in weights.items()}
         self.second = {name: np.zeros_like(w) for name, w in weights.items()}
 
-    def update(self, weights, gradients):
+    def update(self, weights: Weights, gradients: Weights) -> None:
         self.step += 1
         s, (b1, b2) = self.settings, self.settings["betas"]
         rate = s["rate"] * min(1.0, self.step / max(1, s["warm_up"]))
@@ -109,7 +113,7 @@ class AdamW:
             w -= rate * (first / (1 - b1 ** self.step)) / (np.sqrt(second / (1 - b2 ** self.step)) + 1e-8)
 
 
-def gather(index, rows, count):
+def gather(index: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
     """Sum the rows of each index: the gradient of a table look-up."""
     order = np.argsort(index, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(index[order]) > 0])
@@ -118,7 +122,7 @@ def gather(index, rows, count):
     return total
 
 
-def cross_entropy(logits, labels):
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float, np.ndarray]:
     """Mean loss, accuracy and the softmax of the logits."""
     shifted = np.maximum(logits - logits.max(axis=1, keepdims=True), -60)
     exponent = np.exp(shifted)
@@ -127,7 +131,7 @@ def cross_entropy(logits, labels):
     return loss, float(np.mean(logits.argmax(axis=1) == labels)), exponent / total
 
 
-def train(operation, modulus, seed, limit, settings):
+def train(operation: str, modulus: int, seed: int, limit: int, settings: dict) -> evaluate.Curve:
     """Train until the other pairs are right as well, or to the limit; return the curve."""
     train_set, validation_set = evaluate.load(operation, modulus, seed, settings["train_share"])
     model = Model(modulus, seed, settings)
@@ -147,7 +151,7 @@ def train(operation, modulus, seed, limit, settings):
     return curve
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out_dir", default="run_0", help="folder for the results")
     args = parser.parse_args()

@@ -4,6 +4,8 @@ Reads every run_* folder that holds results. `labels.json`, if there, maps folde
 names to legend labels and limits the figures to the runs it names.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
@@ -13,6 +15,9 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
+
+Run = tuple[str, dict, dict]  # label, final_info.json, curves.json
 
 # Colours that stay apart for colour-blind readers; markers carry the same information.
 COLOURS = ["#222222", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D"]
@@ -26,12 +31,12 @@ plt.rcParams.update({
 })
 
 
-def read_json(path):
+def read_json(path: str) -> dict:
     with open(path, encoding="utf-8") as source:
         return json.load(source)
 
 
-def load_runs():
+def load_runs() -> list[Run]:
     """Return a list of (label, final_info, curves), in order of the run's number."""
     labels = read_json("labels.json") if os.path.exists("labels.json") else {}
     names = [name for name in os.listdir(".") if re.fullmatch(r"run_\d+", name)]
@@ -45,12 +50,12 @@ def load_runs():
     return runs
 
 
-def save(figure, path):
+def save(figure: Figure, path: str) -> None:
     figure.savefig(path, dpi=200, metadata={"Software": None})
     plt.close(figure)
 
 
-def mean_curve(seeds, name):
+def mean_curve(seeds: list[dict], name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Steps, mean and standard error over seeds; a run that stopped early keeps its last value."""
     steps = max((seed["step"] for seed in seeds), key=len)
     rows = np.array([seed[name] + [seed[name][-1]] * (len(steps) - len(seed[name])) for seed in seeds])
@@ -58,7 +63,7 @@ def mean_curve(seeds, name):
     return np.array(steps), rows.mean(axis=0), error
 
 
-def plot_accuracy(runs, datasets):
+def plot_accuracy(runs: list[Run], datasets: list[str]) -> None:
     """Training and validation accuracy over the steps, a panel per operation."""
     figure, axes = plt.subplots(1, len(datasets), figsize=(7.6, 3.7), sharey=True, squeeze=False)
     for axis, dataset in zip(axes[0], datasets):
@@ -82,7 +87,7 @@ def plot_accuracy(runs, datasets):
     save(figure, "accuracy.png")
 
 
-def plot_delay(runs, datasets):
+def plot_delay(runs: list[Run], datasets: list[str]) -> None:
     """Step at which training and validation accuracy reach the threshold."""
     figure, axis = plt.subplots(figsize=(6.4, 3.7))
     for index, (label, info, _) in enumerate(runs):
@@ -113,7 +118,7 @@ def plot_delay(runs, datasets):
     save(figure, "delay.png")
 
 
-def main():
+def main() -> None:
     runs = load_runs()
     if not runs:
         raise SystemExit("no run_* folder with results: run experiment.py --out_dir=run_0 first")

@@ -5,6 +5,8 @@ the same in every run, so that runs can be compared. `experiment.py` decides how
 people meet and how infection spreads.
 """
 
+from __future__ import annotations
+
 import json
 import os
 
@@ -18,11 +20,11 @@ TAKE_OFF = 50  # infections beyond the first cases; fewer is chance extinction
 METRICS = ("infected_peak", "infected_peak_day", "total_infected", "extinction_share")
 
 
-def dataset_name(r0):
+def dataset_name(r0: float) -> str:
     return "r0_%.1f" % r0
 
 
-def measure(infectious, infected_ever, people):
+def measure(infectious: np.ndarray, infected_ever: int, people: int) -> dict[str, float] | None:
     """Metrics of one simulated epidemic that took off; None for one that died out by chance.
 
     infectious: people in I at the end of each day; infected_ever: all who were
@@ -37,16 +39,16 @@ def measure(infectious, infected_ever, people):
     }
 
 
-def significant(value):
+def significant(value: float) -> float:
     """Six significant digits: more would differ between machines."""
     return float("%.6g" % value)
 
 
-def standard_error(values):
+def standard_error(values: list[float]) -> float:
     return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
 
-def summarise(infectious, infected_ever, people, seconds):
+def summarise(infectious: np.ndarray, infected_ever: list[int], people: int, seconds: float) -> dict:
     """One dataset's entry of final_info.json.
 
     infectious: seeds x days; infected_ever: one number a seed. Sizes and days of
@@ -66,7 +68,7 @@ def summarise(infectious, infected_ever, people, seconds):
     }
 
 
-def write(out_dir, results, people):
+def write(out_dir: str, results: dict[float, tuple[np.ndarray, list[int], float]], people: int) -> dict:
     """Write final_info.json and curves.json.
 
     results: {R0: (infectious, infected_ever, seconds)} as `summarise` takes them.

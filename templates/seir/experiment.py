@@ -9,6 +9,8 @@ how people meet and infect each other. Parameters, metrics and results are in
 evaluate.py, which stays as it is.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import time
@@ -36,14 +38,14 @@ GROUPS = {
 }
 
 
-def mixing_matrix(name):
+def mixing_matrix(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Group shares and a contact matrix scaled so that R0 is its spectral radius times beta / gamma."""
     shares, contacts = GROUPS[name]
     rates = contacts * shares[None, :]
     return shares, rates / np.abs(np.linalg.eigvals(rates)).max()
 
 
-def contact_factor(day, infectious, people):
+def contact_factor(day: int, infectious: int, people: int) -> float:
     """Today's contacts relative to normal life; 1 is no intervention.
 
     day counts from 0; infectious and people are the numbers in the whole population.
@@ -51,12 +53,12 @@ def contact_factor(day, infectious, people):
     return 1.0
 
 
-def new_infections(stream, susceptible, pressure):
+def new_infections(stream: np.random.RandomState, susceptible: np.ndarray, pressure: np.ndarray) -> np.ndarray:
     """Draw how many of each group are infected today, given the daily force of infection."""
     return stream.binomial(susceptible, 1.0 - np.exp(-pressure))
 
 
-def simulate(seed, r0, people, days, groups):
+def simulate(seed: int, r0: float, people: int, days: int, groups: str) -> tuple[np.ndarray, int]:
     """One epidemic: infectious people at the end of each day, and all ever infected."""
     stream = np.random.RandomState([seed, int(round(10 * r0))])
     shares, mixing = mixing_matrix(groups)
@@ -82,7 +84,7 @@ def simulate(seed, r0, people, days, groups):
     return curve, people - int(susceptible.sum())
 
 
-def sweep(people, days, seeds, groups):
+def sweep(people: int, days: int, seeds: int, groups: str) -> dict[float, tuple[np.ndarray, list[int], float]]:
     """Epidemics of every R0 and seed: {R0: (seeds x days, one number a seed, seconds)}."""
     results = {}
     for r0 in evaluate.REPRODUCTION_NUMBERS:
@@ -93,7 +95,7 @@ def sweep(people, days, seeds, groups):
     return results
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out_dir", default="run_0", help="folder for the results")
     args = parser.parse_args()

@@ -4,6 +4,8 @@ Reads every run_* folder that holds results. `labels.json`, if there, maps folde
 names to legend labels and limits the figures to the runs it names.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
@@ -13,6 +15,10 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+Run = tuple[str, dict, dict]  # label, final_info.json, curves.json
 
 # Colours that stay apart for colour-blind readers; markers and dashes carry the same information.
 COLOURS = ["#222222", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D"]
@@ -27,12 +33,12 @@ plt.rcParams.update({
 })
 
 
-def read_json(path):
+def read_json(path: str) -> dict:
     with open(path, encoding="utf-8") as source:
         return json.load(source)
 
 
-def load_runs():
+def load_runs() -> list[Run]:
     """Return a list of (label, final_info, curves), in order of the run's number."""
     labels = read_json("labels.json") if os.path.exists("labels.json") else {}
     names = [name for name in os.listdir(".") if re.fullmatch(r"run_\d+", name)]
@@ -46,21 +52,21 @@ def load_runs():
     return runs
 
 
-def title(dataset):
+def title(dataset: str) -> str:
     return "R$_0$ = %s" % dataset.split("_")[-1]
 
 
-def legend_below(figure, axis, columns, statistic):
+def legend_below(figure: Figure, axis: Axes, columns: int, statistic: str) -> None:
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncol=columns, title=statistic, title_fontsize=7.5)
 
 
-def save(figure, path):
+def save(figure: Figure, path: str) -> None:
     figure.savefig(path, dpi=200, metadata={"Software": None})
     plt.close(figure)
 
 
-def plot_curves(runs, datasets):
+def plot_curves(runs: list[Run], datasets: list[str]) -> None:
     """Share of people infectious by day, a panel per R0."""
     figure, axes = plt.subplots(1, len(datasets), figsize=(7.6, 3.6), sharey=True, squeeze=False)
     for axis, dataset in zip(axes[0], datasets):
@@ -82,7 +88,7 @@ def plot_curves(runs, datasets):
     save(figure, "epidemic_curves.png")
 
 
-def plot_peaks(runs, datasets):
+def plot_peaks(runs: list[Run], datasets: list[str]) -> None:
     """Peak, its day and the final size, a panel per metric."""
     panels = (("infected_peak", "peak infectious (% of population)", 100),
               ("infected_peak_day", "day of the peak", 1),
@@ -105,7 +111,7 @@ def plot_peaks(runs, datasets):
     save(figure, "peaks.png")
 
 
-def main():
+def main() -> None:
     runs = load_runs()
     if not runs:
         raise SystemExit("no run_* folder with results: run experiment.py --out_dir=run_0 first")
