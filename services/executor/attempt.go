@@ -18,7 +18,9 @@ import (
 
 	"nullius.dev/kit/fault"
 	"nullius.dev/kit/sandbox"
+	"nullius.dev/kit/store"
 	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
+	"nullius.dev/services/executor/internal/pyenv"
 )
 
 // attempt is one try to run a job on this node.
@@ -43,10 +45,11 @@ type attempt struct {
 	xids     map[string][]uint32
 	firstXID uint32
 
-	out, errs *logStream
-	dir       string // of this attempt, on the host
-	python    *sandbox.Python
-	limits    sandbox.Limits
+	out, errs   *logStream
+	dir         string // of this attempt, on the host
+	python      *sandbox.Python
+	environment *pyenv.Environment // nil: the interpreter as it is
+	limits      sandbox.Limits
 }
 
 // attempt runs a claimed job to its end, or gives it back.
@@ -282,7 +285,7 @@ func (a *attempt) run(ctx context.Context) (*executorv1.JobResult, error) {
 	if err := a.setState(ctx, executorv1.State_STAGING); err != nil {
 		return nil, err
 	}
-	defer func() { removeAll(a.dir) }()
+	defer func() { removeAll(a.dir); a.environment.Done() }()
 	binds, err := a.stage(ctx)
 	if err != nil {
 		return a.stageFailed(ctx, err)
@@ -342,6 +345,11 @@ func (a *attempt) harvest(run context.Context, ended *executorv1.JobResult) (*ex
 		if err == nil {
 			res.Stderr, err = a.errs.store(late, a.n.s.d.Blobs)
 		}
+		if err == nil && a.environment != nil {
+			var d store.Digest
+			d, err = store.PutBytes(late, a.n.s.d.Blobs, []byte(a.environment.Packages))
+			res.Packages = string(d)
+		}
 		return err
 	})
 	if errors.Is(err, errCancelled) {
@@ -394,6 +402,9 @@ func (a *attempt) base(began time.Time) *executorv1.JobResult {
 	if a.python != nil {
 		res.Interpreter = strings.TrimSpace(a.python.Path + " " + a.python.Version)
 	}
+	if a.environment != nil {
+		res.Environment = a.environment.Digest
+	}
 	for _, s := range a.slots {
 		if s.kind == "gpu" {
 			res.GpuUuids = append(res.GpuUuids, s.device.UUID)
@@ -440,6 +451,9 @@ func (a *attempt) spec(ctx context.Context, binds []sandbox.Bind) sandbox.Spec {
 	s := sandbox.Spec{
 		Argv: a.job.GetArgv(), Env: a.env(ctx), Dir: path.Join("/nullius", a.job.GetMount()), Binds: binds,
 		Python: a.python, Limits: a.limits, Stdout: a.out, Stderr: a.errs, Grace: a.n.s.cfg.Grace, Kill: a.kill,
+	}
+	if a.environment != nil {
+		s.Binds = append(s.Binds, a.environment.Bind)
 	}
 	for _, sl := range a.slots {
 		if sl.kind == "gpu" {

@@ -20,6 +20,7 @@ import (
 	"nullius.dev/kit/fault"
 	"nullius.dev/kit/sandbox"
 	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
+	"nullius.dev/services/executor/internal/pyenv"
 )
 
 var (
@@ -47,6 +48,7 @@ type node struct {
 	handling map[string]bool // jobs of which a message is being handled
 	tell     sync.Mutex      // heartbeats in order
 	gpus     *gpuWatch
+	envs     *pyenv.Store
 }
 
 // Run runs this machine's node until ctx ends, then drains it.
@@ -144,6 +146,12 @@ func (s *Service) newNode(ctx context.Context) (*node, error) {
 	}
 	n.memory = n.total / uint64(cpus)
 	n.gpus = newGPUWatch(n)
+	if s.d.Sandbox != nil {
+		if n.envs, err = pyenv.Open(st.path("environments"), s.cfg.Environments, s.d.Sandbox); err != nil {
+			st.close()
+			return nil, fault.Wrap(err, fault.Precondition, "STATE_UNUSABLE", "the executor's folder of environments cannot be used: %v", err)
+		}
+	}
 	for _, p := range s.cfg.Pools {
 		n.pools[p] = "cpu"
 	}

@@ -17,6 +17,7 @@ import (
 	"nullius.dev/kit/sandbox"
 	"nullius.dev/kit/store"
 	"nullius.dev/services/executor/internal/gpu"
+	"nullius.dev/services/executor/internal/pyenv"
 )
 
 // Reasons of the service's faults.
@@ -52,6 +53,8 @@ type Config struct {
 	MinFreeBytes uint64        `yaml:"min_free_bytes"` // of disk, below which no job starts
 	Limits       Ceiling       `yaml:"limits"`
 	GPU          GPU           `yaml:"gpu"`
+	// Environments says how a template's Python packages come to this node.
+	Environments pyenv.Config `yaml:"environments"`
 	// KeepRecords is how long the record of an ended job is kept; its files and
 	// measurements are elsewhere.
 	KeepRecords time.Duration `yaml:"keep_records"`
@@ -77,7 +80,7 @@ func DefaultConfig() Config {
 		Listen: "127.0.0.1:7003", Pools: []string{"cpu"},
 		Heartbeat: 15 * time.Second, NodeTTL: 45 * time.Second, AckWait: 60 * time.Second, BusyDelay: 30 * time.Second,
 		Grace: 30 * time.Second, DrainTimeout: 10 * time.Minute, MinFreeBytes: 512 << 20,
-		GPU: defaultGPU(), KeepRecords: 30 * 24 * time.Hour, MaxDeliver: maxDeliver,
+		GPU: defaultGPU(), Environments: pyenv.DefaultConfig(), KeepRecords: 30 * 24 * time.Hour, MaxDeliver: maxDeliver,
 		Limits: Ceiling{Wall: 2 * time.Hour, DiskBytes: 10 << 30, FileBytes: 4 << 30, Processes: 512, OpenFiles: 1024, Inodes: 200_000},
 	}
 }
@@ -108,6 +111,9 @@ func (c Config) Validate() error {
 		return bad("max_deliver", "must be positive")
 	case c.Limits.Wall <= 0 || c.Limits.Processes <= 0 || c.Limits.OpenFiles <= 0:
 		return bad("limits", "wall, processes and open_files must be positive")
+	}
+	if err := c.Environments.Validate(); err != nil {
+		return bad("environments", "%v", err)
 	}
 	return c.GPU.validate(bad)
 }

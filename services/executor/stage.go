@@ -11,6 +11,7 @@ import (
 	"nullius.dev/kit/sandbox"
 	"nullius.dev/kit/store"
 	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
+	"nullius.dev/services/executor/internal/pyenv"
 )
 
 // stage puts the job's files on disk and says what the sandbox shows of them.
@@ -107,10 +108,39 @@ func (a *attempt) findPython(ctx context.Context) error {
 	if configured != "" && !filepath.IsAbs(configured) {
 		return fault.New(fault.Precondition, sandbox.ReasonNoPython, "the interpreter %q is not an absolute path", configured)
 	}
+	if mode := a.n.s.cfg.Environments.Mode; configured == "" && mode == "prebuilt" {
+		configured = a.n.s.cfg.Environments.Prebuilt
+	} else if env.GetRequirements() != "" && mode == "build" {
+		return a.buildPython(ctx, configured)
+	}
 	if configured == "" {
 		configured = a.n.s.cfg.Python
 	}
 	var err error
 	a.python, err = a.n.s.d.Sandbox.FindPython(ctx, configured, env.GetModules())
 	return err
+}
+
+// buildPython makes the environment of the job's requirements, or finds it.
+func (a *attempt) buildPython(ctx context.Context, configured string) error {
+	env := a.job.GetEnvironment()
+	if configured == "" {
+		configured = a.n.s.cfg.Python
+	}
+	base, err := a.n.s.d.Sandbox.FindPython(ctx, configured, nil)
+	if err != nil {
+		return err
+	}
+	text, err := store.GetBytes(ctx, a.n.s.d.Blobs, store.Digest(env.GetRequirements()), 1<<20)
+	if err != nil {
+		return err
+	}
+	a.environment, err = a.n.envs.Get(ctx, pyenv.Wish{
+		Requirements: text, Base: base, System: env.GetSystemPackages(), Modules: env.GetModules(),
+	})
+	if err != nil {
+		return err
+	}
+	a.python = a.environment.Python
+	return nil
 }

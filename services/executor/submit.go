@@ -146,6 +146,9 @@ func validate(j *executorv1.Job) error {
 			return bad("environment.modules", "%.80q is not the name of a module", m)
 		}
 	}
+	if r := j.GetEnvironment().GetRequirements(); r != "" && !store.Digest(r).Valid() {
+		return bad("environment.requirements", "%.80q is not a digest", r)
+	}
 	switch j.GetMinIsolation() {
 	case "", "strict", "landlock", "none":
 	default:
