@@ -18,8 +18,11 @@ import (
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
 )
 
-// file is one result file of an idea: bytes made here, or a blob.
-type file struct{ result.File }
+// file is one result file of an idea: bytes made here, a blob, or a file that was written to be read once.
+type file struct {
+	result.File
+	spool io.ReadCloser
+}
 
 func (f file) info() *gatewayv1.FileInfo {
 	return &gatewayv1.FileInfo{Path: f.Path, SizeBytes: f.Size, Digest: string(f.Digest), MediaType: mediaType(f.Path)}
@@ -44,7 +47,10 @@ func (f file) open(ctx context.Context, b store.Blobs, offset, limit int64) (io.
 		return nil, fault.New(fault.Invalid, "FIELD_INVALID", "the file has %d bytes; offset %d, limit %d is outside", f.Size, offset, limit).WithField("offset", "outside the file")
 	}
 	var r io.ReadCloser = io.NopCloser(bytes.NewReader(f.Data))
-	if f.Data == nil {
+	switch {
+	case f.spool != nil:
+		r = f.spool
+	case f.Data == nil:
 		var err error
 		if r, err = b.Get(ctx, f.Digest); err != nil {
 			return nil, err
@@ -116,7 +122,7 @@ func (s *Service) Files(ctx context.Context, k journal.Key) ([]file, error) {
 	}
 	out := make([]file, len(files))
 	for i, f := range files {
-		out[i] = file{f}
+		out[i] = file{File: f}
 	}
 	now.files = out
 	s.listings.keep(now)
@@ -129,15 +135,21 @@ func (s *Service) events(k journal.Key) (n int64) {
 	return n
 }
 
-// File finds studies/{s}/ideas/{i}/files/{path}, or …/blobs/{digest} of a blob that the idea's journal names.
+// File finds studies/{s}/ideas/{i}/files/{path}, …/blobs/{digest} of a blob that the idea's journal names, or …/history/git-fast-import.
 func (s *Service) File(ctx context.Context, name string) (*file, error) {
 	p := strings.SplitN(name, "/", 6)
-	if len(p) != 6 || (p[4] != "files" && p[4] != "blobs") {
+	if len(p) != 6 || (p[4] != "files" && p[4] != "blobs" && p[4] != "history") {
 		return nil, nameInvalid(name, "studies/{study}/ideas/{idea}/files/{path}")
 	}
 	k, err := parseIdea(strings.Join(p[:4], "/"))
 	if err != nil {
 		return nil, err
+	}
+	if p[4] == "history" {
+		if p[5] != historyPath {
+			return nil, fault.New(fault.NotFound, "FILE_UNKNOWN", "a history is read as %s, not as %q", historyPath, p[5]).WithNext("nullius files " + k.String() + " --git DIR")
+		}
+		return s.historyFile(ctx, k)
 	}
 	if p[4] == "blobs" {
 		return s.blob(ctx, k, store.Digest(p[5]))
@@ -179,5 +191,5 @@ func (s *Service) blob(ctx context.Context, k journal.Key, d store.Digest) (*fil
 	if err != nil {
 		return nil, err
 	}
-	return &file{result.File{Path: string(d) + ".txt", Digest: d, Size: size}}, nil
+	return &file{File: result.File{Path: string(d) + ".txt", Digest: d, Size: size}}, nil
 }
