@@ -290,6 +290,7 @@ func (s *Service) SubmitIdea(ctx context.Context, req *gatewayv1.SubmitIdeaReque
 		return nil, bad.WithField("idea", "title or experiment is empty")
 	}
 	return once(ctx, s, req.GetRequestId(), req, func() (*gatewayv1.Idea, error) {
+		found := s.compared(ctx, self, idea)
 		var own string
 		err := s.act(ctx, self, 0, req.GetRequestId(), func(m *journal.Machine) (*gatewayv1.JournalEvent, error) {
 			st := m.Study
@@ -301,7 +302,7 @@ func (s *Service) SubmitIdea(ctx context.Context, req *gatewayv1.SubmitIdeaReque
 				n++
 			}
 			own = fmt.Sprintf("own-%d", n)
-			return &gatewayv1.JournalEvent{Event: &gatewayv1.JournalEvent_IdeaAdded{IdeaAdded: &gatewayv1.IdeaAdded{Idea: own, Record: idea}}}, nil
+			return &gatewayv1.JournalEvent{Event: &gatewayv1.JournalEvent_IdeaAdded{IdeaAdded: &gatewayv1.IdeaAdded{Idea: own, Record: idea, Warnings: found}}}, nil
 		})
 		if err != nil {
 			return nil, err

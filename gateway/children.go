@@ -46,7 +46,7 @@ func (d *driver) accepted(self journal.Key, idea string) *gatewayv1.IdeaAccepted
 		out.Settings, out.Template, out.Baseline = s.Settings, s.Template, s.BaselineRun()
 		for _, mem := range s.Members {
 			if mem.ID == idea {
-				out.Idea, out.Origin = proto.CloneOf(mem.Record), &gatewayv1.Origin{Kind: mem.Origin}
+				out.Idea, out.Origin, out.Warnings = proto.CloneOf(mem.Record), &gatewayv1.Origin{Kind: mem.Origin}, mem.Warnings
 			}
 		}
 	})

@@ -98,6 +98,24 @@ func (w *workers) GenerateIdea(r *ideationv1.GenerateIdeaRequest, s grpc.ServerS
 		Outcome: ideationv1.GenerateIdeaResult_IDEA, Idea: &recordv1.Idea{Name: fmt.Sprintf("idea_%d", n), Title: fmt.Sprintf("Idea %d", n), Experiment: "vary"}}}})
 }
 
+// WriteIdeas and ReadIdeas play the service's: here an idea is its Name, and the same Name is the same idea.
+func (w *workers) WriteIdeas(_ context.Context, r *ideationv1.WriteIdeasRequest) (*ideationv1.WriteIdeasResponse, error) {
+	return &ideationv1.WriteIdeasResponse{Json: r.GetIdeas()[0].GetIdea().GetName()}, nil
+}
+
+func (w *workers) ReadIdeas(ctx context.Context, r *ideationv1.ReadIdeasRequest) (*ideationv1.ReadIdeasResponse, error) {
+	if err := w.enter(ctx, "compare"); err != nil {
+		return nil, err
+	}
+	read := &ideationv1.ReadIdea{Idea: &recordv1.Idea{Name: r.GetJson()}}
+	for _, a := range r.GetArchive() {
+		if a.GetName() == r.GetJson() {
+			read.Near, read.Why = a.GetName(), "it has the same Name"
+		}
+	}
+	return &ideationv1.ReadIdeasResponse{Ideas: []*ideationv1.ReadIdea{read}}, nil
+}
+
 func (w *workers) AssessNovelty(r *ideationv1.AssessNoveltyRequest, s grpc.ServerStreamingServer[ideationv1.AssessNoveltyResponse]) error {
 	if err := w.enter(s.Context(), r.GetStep()); err != nil {
 		return err
@@ -106,7 +124,11 @@ func (w *workers) AssessNovelty(r *ideationv1.AssessNoveltyRequest, s grpc.Serve
 	if strings.Contains(r.GetIdea().GetTitle(), "known") {
 		verdict = ideationv1.AssessNoveltyResult_NOT_NOVEL
 	}
-	return s.Send(&ideationv1.AssessNoveltyResponse{Event: &ideationv1.AssessNoveltyResponse_Result{Result: &ideationv1.AssessNoveltyResult{Verdict: verdict}}})
+	result := &ideationv1.AssessNoveltyResult{Verdict: verdict}
+	if strings.Contains(r.GetIdea().GetTitle(), "unsearchable") {
+		result = &ideationv1.AssessNoveltyResult{Verdict: ideationv1.AssessNoveltyResult_UNDECIDED, Reason: "NO_ANSWER", Next: "nullius literature search WORDS"}
+	}
+	return s.Send(&ideationv1.AssessNoveltyResponse{Event: &ideationv1.AssessNoveltyResponse_Result{Result: result}})
 }
 
 func (w *workers) edited(outcome coderv1.Edited_Outcome) *coderv1.Edited {
@@ -390,6 +412,60 @@ func TestANotNovelIdeaIsRejected(t *testing.T) {
 	st := w.until(name, gatewayv1.IdeaState_SUCCEEDED)
 	if got := st.GetIdeas()[0]; got.GetState() != gatewayv1.IdeaState_REJECTED || got.GetReason() != "NOT_NOVEL" {
 		t.Errorf("got %v", got)
+	}
+}
+
+func TestAnOwnIdeaIsComparedWithTheStudy(t *testing.T) {
+	w := newWorld(t)
+	name := w.study(&gatewayv1.StudySettings{Until: "novelty"}, &recordv1.Idea{Name: "wider", Title: "Wider", Experiment: "x"})
+	w.until(name, gatewayv1.IdeaState_SUCCEEDED)
+	for _, tc := range []struct {
+		idea string
+		dead bool
+		code string // of the warning; empty: none
+		says string
+	}{
+		{idea: "deeper"},
+		{idea: "wider", code: "near-duplicate", says: "idea-1 (wider): it has the same Name"},
+		{idea: "deeper", code: "near-duplicate", says: "own-1 (deeper)"},
+		{idea: "narrower", dead: true, code: "not-compared", says: "did not answer"},
+	} {
+		w.w.mu.Lock()
+		w.w.hook = func(_ context.Context, step string) error {
+			if tc.dead && step == "compare" {
+				return fault.New(fault.Unavailable, "BUS_UNAVAILABLE", "away")
+			}
+			return nil
+		}
+		w.w.mu.Unlock()
+		got, err := w.api.SubmitIdea(t.Context(), &gatewayv1.SubmitIdeaRequest{Parent: name, Idea: &recordv1.Idea{Name: tc.idea, Title: tc.idea, Experiment: "x"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := w.ideaUntil(got.GetIdea().GetName(), gatewayv1.IdeaState_SUCCEEDED)
+		for when, found := range map[string][]*recordv1.Warning{"in the answer": got.GetIdea().GetWarnings(), "later": ended.GetWarnings()} {
+			if tc.code == "" {
+				if len(found) > 0 {
+					t.Errorf("%s: %s %v", tc.idea, when, found)
+				}
+				continue
+			}
+			if len(found) != 1 || found[0].GetCode() != tc.code || !strings.Contains(found[0].GetText(), tc.says) {
+				t.Errorf("%s: %s %v, want %s %q", tc.idea, when, found, tc.code, tc.says)
+			}
+		}
+	}
+}
+
+func TestAnUndecidedNoveltySaysWhatToDo(t *testing.T) {
+	w := newWorld(t)
+	for undecided, state := range map[string]gatewayv1.IdeaState_Value{"go_on": gatewayv1.IdeaState_SUCCEEDED, "reject": gatewayv1.IdeaState_REJECTED} {
+		name := w.study(&gatewayv1.StudySettings{Until: "novelty", Undecided: undecided}, &recordv1.Idea{Name: "u", Title: "An unsearchable thing", Experiment: "x"})
+		i := w.ideaUntil(name+"/ideas/idea-1", state)
+		const next = "nullius literature search WORDS"
+		if i.GetNovelty().GetNext() != next || (undecided == "reject") != (i.GetSummary().GetNext() == next) {
+			t.Errorf("%s: next %q, and of the idea %q", undecided, i.GetNovelty().GetNext(), i.GetSummary().GetNext())
+		}
 	}
 }
 

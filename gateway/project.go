@@ -153,7 +153,7 @@ func (s *Service) idea(m *journal.Machine) *gatewayv1.Idea {
 		out.Steps = append(out.Steps, stepView(&st.Core, st.Steps[name]))
 	}
 	if n := w.Novelty; n != nil {
-		v := &gatewayv1.NoveltyView{Verdict: n.GetVerdict().String(), Reason: n.GetReason(), Explanation: n.GetExplanation()}
+		v := &gatewayv1.NoveltyView{Verdict: n.GetVerdict().String(), Reason: n.GetReason(), Explanation: n.GetExplanation(), Next: n.GetNext()}
 		for _, r := range n.GetRounds() {
 			v.Queries = append(v.Queries, r.GetQuery())
 		}

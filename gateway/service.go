@@ -208,7 +208,7 @@ func (s *Service) pending(k journal.Key) (*gatewayv1.Idea, error) {
 	var out *gatewayv1.Idea
 	if !s.journal.View(self, func(m *journal.Machine) {
 		if mem := m.Study.Member(k.Idea); mem != nil {
-			out = proto.CloneOf(&gatewayv1.Idea{Name: ideaName(k.Study, k.Idea), Summary: pendingIdea(k.Study, mem), Record: mem.Record, Origin: &gatewayv1.Origin{Kind: mem.Origin}})
+			out = proto.CloneOf(&gatewayv1.Idea{Name: ideaName(k.Study, k.Idea), Summary: pendingIdea(k.Study, mem), Record: mem.Record, Origin: &gatewayv1.Origin{Kind: mem.Origin}, Warnings: mem.Warnings})
 		}
 	}) {
 		return nil, unknownMachine(self)

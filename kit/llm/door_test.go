@@ -233,7 +233,7 @@ func TestDoor_Chat_replies_that_are_no_answers(t *testing.T) {
 				t.Fatalf("got %+v, %v after %d calls", rep, err, s.Count())
 			}
 			reason, sentence, next := rep.Outcome(r.Origin)
-			if reason != tc.reason || sentence == "" || next != "nullius fork s-1/idea-1 --at N --model M" {
+			if reason != tc.reason || sentence == "" || next != "nullius retry s-1/idea-1" {
 				t.Errorf("got %s, %q, %q", reason, sentence, next)
 			}
 		})

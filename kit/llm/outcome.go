@@ -10,20 +10,19 @@ import (
 // Outcome is the reason, the sentence and the next command of a reply that is no answer; all empty for one that is. It is
 // data for the journal, no fault.
 func (r Reply) Outcome(o Origin) (reason, sentence, next string) {
-	// The same prompt would end the same way: another model is the way on.
-	fork := "nullius fork " + ideaName(o) + " --at N --model M"
+	again := "nullius retry " + ideaName(o)
 	switch r.Finish {
 	case TooLong:
 		if n := len(r.Notes); n > 0 {
 			if prompt, window, ok := strings.Cut(r.Notes[n-1], windowNote); ok {
-				return "CONTEXT_TOO_LONG", fmt.Sprintf("The prompt of %s has %s; %s takes %s.", o.Step, prompt, r.Model, window), fork
+				return "CONTEXT_TOO_LONG", fmt.Sprintf("The prompt of %s has %s; %s takes %s.", o.Step, prompt, r.Model, window), again
 			}
 		}
-		return "CONTEXT_TOO_LONG", fmt.Sprintf("The prompt of %s is too long for %s.", o.Step, r.Model), fork
+		return "CONTEXT_TOO_LONG", fmt.Sprintf("The prompt of %s is too long for %s.", o.Step, r.Model), again
 	case Refused:
-		return "LLM_REFUSED", fmt.Sprintf("%s refused %s of %s: %q.", r.Model, o.Call, o.Step, clip(oneLine(r.Text), 200)), fork
+		return "LLM_REFUSED", fmt.Sprintf("%s refused %s of %s: %q.", r.Model, o.Call, o.Step, clip(oneLine(r.Text), 200)), again
 	case Filtered:
-		return "LLM_REFUSED", fmt.Sprintf("%s refused %s of %s: %q.", r.Model, o.Call, o.Step, "the provider's filter stopped it"), fork
+		return "LLM_REFUSED", fmt.Sprintf("%s refused %s of %s: %q.", r.Model, o.Call, o.Step, "the provider's filter stopped it"), again
 	}
 	return "", "", ""
 }

@@ -177,7 +177,7 @@ func TestAssessNovelty_EveryFailureEndsUndecided(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if a.res.GetVerdict() != ideationv1.AssessNoveltyResult_UNDECIDED || a.res.GetReason() != "NO_ANSWER" || !strings.Contains(a.res.GetExplanation(), tt.said) || a.res.GetNext() != "nullius fork s/idea-1 --at N" {
+			if a.res.GetVerdict() != ideationv1.AssessNoveltyResult_UNDECIDED || a.res.GetReason() != "NO_ANSWER" || !strings.Contains(a.res.GetExplanation(), tt.said) || a.res.GetNext() != "nullius literature search WORDS" {
 				t.Errorf("got %v %s %q, next %q; want UNDECIDED NO_ANSWER %q", a.res.GetVerdict(), a.res.GetReason(), a.res.GetExplanation(), a.res.GetNext(), tt.said)
 			}
 		})

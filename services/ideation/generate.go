@@ -128,7 +128,7 @@ func (m *maker) run(ctx context.Context) error {
 		m.told.Draft(best)
 		if near, why, is := idea.Near(best, m.in.Archive); is {
 			m.out.Outcome, m.out.Idea = OutcomeDuplicate, &best
-			m.out.Reason = fmt.Sprintf("The idea repeats %s twice: %s.", near.Name, why)
+			m.out.Reason = fmt.Sprintf("The draft said the same as the earlier idea %s, and so did the one that was asked for in its place: %s.", near.Name, why)
 			return nil
 		}
 	}

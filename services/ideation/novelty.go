@@ -128,7 +128,7 @@ func (j *judge) undecided(reason, why string) {
 	j.out.Explanation = strings.TrimSpace(why + " " + j.out.Explanation)
 	switch reason {
 	case NoAnswer, OnlyLocal, TooFew:
-		j.out.Next = "nullius fork " + j.ideaName() + " --at N"
+		j.out.Next = "nullius literature search WORDS" // what answers, and why the rest does not
 	default:
 		j.out.Next = "nullius logs " + j.ideaName() + " --stage novelty"
 	}

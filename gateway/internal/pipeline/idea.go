@@ -20,7 +20,8 @@ type IdeaState struct {
 	Record    *recordv1.Idea
 	Origin    *gatewayv1.Origin
 	Baseline  *recordv1.Run
-	Approved  map[string]int // stage to the try that was approved
+	Approved  map[string]int      // stage to the try that was approved
+	Found     []*recordv1.Warning // when it was submitted
 
 	seen  *Walk // after event seenN
 	seenN int64
@@ -42,7 +43,7 @@ func (s *IdeaState) Apply(e *gatewayv1.JournalEvent) error {
 			return &Illegal{s.N, "accepted twice"}
 		}
 		a := ev.IdeaAccepted
-		s.Record, s.Origin, s.Baseline = a.GetIdea(), a.GetOrigin(), a.GetBaseline()
+		s.Record, s.Origin, s.Baseline, s.Found = a.GetIdea(), a.GetOrigin(), a.GetBaseline(), a.GetWarnings()
 		s.Settings, s.Template, s.Trace, s.Created = a.GetSettings(), a.GetTemplate(), a.GetTraceparent(), e.GetTime().AsTime()
 	case *gatewayv1.JournalEvent_Approved:
 		if s.Wait == nil {
@@ -122,7 +123,7 @@ func (s *IdeaState) Seen() *Walk {
 
 // Walk walks the idea's stages.
 func (s *IdeaState) Walk() (w *Walk) {
-	w = &Walk{s: s, Tree: s.Baseline.GetSnapshot(), Runs: []*recordv1.Run{s.Baseline}, Plan: s.Record.GetPlannedRuns(), Counts: &coderv1.Counts{}}
+	w = &Walk{s: s, Tree: s.Baseline.GetSnapshot(), Runs: []*recordv1.Run{s.Baseline}, Plan: s.Record.GetPlannedRuns(), Counts: &coderv1.Counts{}, Warnings: slices.Clone(s.Found)}
 	defer func() {
 		if r := recover(); r != nil {
 			if _, ok := r.(stop); !ok {
@@ -211,7 +212,7 @@ func (w *Walk) novelty() {
 		w.halt(ended(gatewayv1.IdeaState_REJECTED, ReasonNotNovel, "not novel: "+nearestText(o), ""))
 	case ideationv1.AssessNoveltyResult_UNDECIDED:
 		if w.s.Settings.GetUndecided() == "reject" {
-			w.halt(ended(gatewayv1.IdeaState_REJECTED, ReasonUndecided, "novelty undecided: "+o.GetReason(), ""))
+			w.halt(ended(gatewayv1.IdeaState_REJECTED, ReasonUndecided, "novelty undecided: "+o.GetReason(), o.GetNext()))
 		}
 		w.warn("novelty-undecided", "novelty is undecided ("+o.GetReason()+"); the study goes on with undecided ideas")
 	}

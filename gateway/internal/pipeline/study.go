@@ -17,6 +17,7 @@ import (
 type Member struct {
 	ID       string
 	Record   *recordv1.Idea
+	Warnings []*recordv1.Warning // of a submitted one
 	Origin   gatewayv1.Origin_Kind
 	Released bool
 	Resumed  bool // by a retry: counts against parallel, but does not wait for it
@@ -58,7 +59,7 @@ func (s *StudyState) Apply(e *gatewayv1.JournalEvent) error {
 		if s.Member(ev.IdeaAdded.GetIdea()) != nil {
 			return &Illegal{s.N, "idea " + ev.IdeaAdded.GetIdea() + " is there already"}
 		}
-		s.Members = append(s.Members, &Member{ID: ev.IdeaAdded.GetIdea(), Record: ev.IdeaAdded.GetRecord(), Origin: gatewayv1.Origin_SUBMITTED})
+		s.Members = append(s.Members, &Member{ID: ev.IdeaAdded.GetIdea(), Record: ev.IdeaAdded.GetRecord(), Warnings: ev.IdeaAdded.GetWarnings(), Origin: gatewayv1.Origin_SUBMITTED})
 		s.reopen()
 	case *gatewayv1.JournalEvent_Released:
 		m := s.Member(ev.Released.GetIdea())

@@ -1203,6 +1203,7 @@ type IdeaAccepted struct {
 	Template      *TemplateRef           `protobuf:"bytes,4,opt,name=template,proto3" json:"template,omitempty"`
 	Baseline      *v1.Run                `protobuf:"bytes,5,opt,name=baseline,proto3" json:"baseline,omitempty"`
 	Traceparent   string                 `protobuf:"bytes,6,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	Warnings      []*v1.Warning          `protobuf:"bytes,7,rep,name=warnings,proto3" json:"warnings,omitempty"` // of IdeaAdded
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1277,6 +1278,13 @@ func (x *IdeaAccepted) GetTraceparent() string {
 		return x.Traceparent
 	}
 	return ""
+}
+
+func (x *IdeaAccepted) GetWarnings() []*v1.Warning {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
 }
 
 type Origin struct {
@@ -1810,6 +1818,7 @@ type IdeaAdded struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Idea          string                 `protobuf:"bytes,1,opt,name=idea,proto3" json:"idea,omitempty"`
 	Record        *v1.Idea               `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`
+	Warnings      []*v1.Warning          `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"` // what was found when it came
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1854,6 +1863,13 @@ func (x *IdeaAdded) GetIdea() string {
 func (x *IdeaAdded) GetRecord() *v1.Idea {
 	if x != nil {
 		return x.Record
+	}
+	return nil
+}
+
+func (x *IdeaAdded) GetWarnings() []*v1.Warning {
+	if x != nil {
+		return x.Warnings
 	}
 	return nil
 }
@@ -2660,14 +2676,15 @@ const file_nullius_gateway_v1_journal_proto_rawDesc = "" +
 	"\bsettings\x18\x01 \x01(\v2!.nullius.gateway.v1.StudySettingsR\bsettings\x12;\n" +
 	"\btemplate\x18\x02 \x01(\v2\x1f.nullius.gateway.v1.TemplateRefR\btemplate\x124\n" +
 	"\town_ideas\x18\x03 \x03(\v2\x17.nullius.record.v1.IdeaR\bownIdeas\x12 \n" +
-	"\vtraceparent\x18\x04 \x01(\tR\vtraceparent\"\xc1\x02\n" +
+	"\vtraceparent\x18\x04 \x01(\tR\vtraceparent\"\xf9\x02\n" +
 	"\fIdeaAccepted\x12+\n" +
 	"\x04idea\x18\x01 \x01(\v2\x17.nullius.record.v1.IdeaR\x04idea\x122\n" +
 	"\x06origin\x18\x02 \x01(\v2\x1a.nullius.gateway.v1.OriginR\x06origin\x12=\n" +
 	"\bsettings\x18\x03 \x01(\v2!.nullius.gateway.v1.StudySettingsR\bsettings\x12;\n" +
 	"\btemplate\x18\x04 \x01(\v2\x1f.nullius.gateway.v1.TemplateRefR\btemplate\x122\n" +
 	"\bbaseline\x18\x05 \x01(\v2\x16.nullius.record.v1.RunR\bbaseline\x12 \n" +
-	"\vtraceparent\x18\x06 \x01(\tR\vtraceparent\"~\n" +
+	"\vtraceparent\x18\x06 \x01(\tR\vtraceparent\x126\n" +
+	"\bwarnings\x18\a \x03(\v2\x1a.nullius.record.v1.WarningR\bwarnings\"~\n" +
 	"\x06Origin\x123\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1f.nullius.gateway.v1.Origin.KindR\x04kind\"?\n" +
 	"\x04Kind\x12\x0f\n" +
@@ -2712,10 +2729,11 @@ const file_nullius_gateway_v1_journal_proto_rawDesc = "" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x05 \x01(\tR\amessage\x12\x12\n" +
 	"\x04next\x18\x06 \x01(\tR\x04next\x125\n" +
-	"\bretry_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt\"P\n" +
+	"\bretry_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt\"\x88\x01\n" +
 	"\tIdeaAdded\x12\x12\n" +
 	"\x04idea\x18\x01 \x01(\tR\x04idea\x12/\n" +
-	"\x06record\x18\x02 \x01(\v2\x17.nullius.record.v1.IdeaR\x06record\"\x1e\n" +
+	"\x06record\x18\x02 \x01(\v2\x17.nullius.record.v1.IdeaR\x06record\x126\n" +
+	"\bwarnings\x18\x03 \x03(\v2\x1a.nullius.record.v1.WarningR\bwarnings\"\x1e\n" +
 	"\bReleased\x12\x12\n" +
 	"\x04idea\x18\x01 \x01(\tR\x04idea\"!\n" +
 	"\vIdeaResumed\x12\x12\n" +
@@ -2831,15 +2849,16 @@ var file_nullius_gateway_v1_journal_proto_goTypes = []any{
 	(*v1.Idea)(nil),                 // 32: nullius.record.v1.Idea
 	(*v1.Measurement)(nil),          // 33: nullius.record.v1.Measurement
 	(*v1.Run)(nil),                  // 34: nullius.record.v1.Run
-	(*durationpb.Duration)(nil),     // 35: google.protobuf.Duration
-	(*v11.JobResult)(nil),           // 36: nullius.executor.v1.JobResult
-	(*v12.GenerateIdeaResult)(nil),  // 37: nullius.ideation.v1.GenerateIdeaResult
-	(*v12.AssessNoveltyResult)(nil), // 38: nullius.ideation.v1.AssessNoveltyResult
-	(*v13.Edited)(nil),              // 39: nullius.coder.v1.Edited
-	(*v14.Paper)(nil),               // 40: nullius.writer.v1.Paper
-	(v15.Review_Outcome)(0),         // 41: nullius.reviewer.v1.Review.Outcome
-	(v15.Decision_Value)(0),         // 42: nullius.reviewer.v1.Decision.Value
-	(*v1.Usage)(nil),                // 43: nullius.record.v1.Usage
+	(*v1.Warning)(nil),              // 35: nullius.record.v1.Warning
+	(*durationpb.Duration)(nil),     // 36: google.protobuf.Duration
+	(*v11.JobResult)(nil),           // 37: nullius.executor.v1.JobResult
+	(*v12.GenerateIdeaResult)(nil),  // 38: nullius.ideation.v1.GenerateIdeaResult
+	(*v12.AssessNoveltyResult)(nil), // 39: nullius.ideation.v1.AssessNoveltyResult
+	(*v13.Edited)(nil),              // 40: nullius.coder.v1.Edited
+	(*v14.Paper)(nil),               // 41: nullius.writer.v1.Paper
+	(v15.Review_Outcome)(0),         // 42: nullius.reviewer.v1.Review.Outcome
+	(v15.Decision_Value)(0),         // 43: nullius.reviewer.v1.Decision.Value
+	(*v1.Usage)(nil),                // 44: nullius.record.v1.Usage
 }
 var file_nullius_gateway_v1_journal_proto_depIdxs = []int32{
 	30, // 0: nullius.gateway.v1.JournalEvent.time:type_name -> google.protobuf.Timestamp
@@ -2875,29 +2894,31 @@ var file_nullius_gateway_v1_journal_proto_depIdxs = []int32{
 	3,  // 30: nullius.gateway.v1.IdeaAccepted.settings:type_name -> nullius.gateway.v1.StudySettings
 	5,  // 31: nullius.gateway.v1.IdeaAccepted.template:type_name -> nullius.gateway.v1.TemplateRef
 	34, // 32: nullius.gateway.v1.IdeaAccepted.baseline:type_name -> nullius.record.v1.Run
-	0,  // 33: nullius.gateway.v1.Origin.kind:type_name -> nullius.gateway.v1.Origin.Kind
-	35, // 34: nullius.gateway.v1.Claimed.lived:type_name -> google.protobuf.Duration
-	36, // 35: nullius.gateway.v1.StepEnded.job:type_name -> nullius.executor.v1.JobResult
-	37, // 36: nullius.gateway.v1.StepEnded.idea:type_name -> nullius.ideation.v1.GenerateIdeaResult
-	38, // 37: nullius.gateway.v1.StepEnded.novelty:type_name -> nullius.ideation.v1.AssessNoveltyResult
-	39, // 38: nullius.gateway.v1.StepEnded.edited:type_name -> nullius.coder.v1.Edited
-	40, // 39: nullius.gateway.v1.StepEnded.paper:type_name -> nullius.writer.v1.Paper
-	13, // 40: nullius.gateway.v1.StepEnded.review:type_name -> nullius.gateway.v1.ReviewOutcome
-	41, // 41: nullius.gateway.v1.ReviewOutcome.outcome:type_name -> nullius.reviewer.v1.Review.Outcome
-	42, // 42: nullius.gateway.v1.ReviewOutcome.decision:type_name -> nullius.reviewer.v1.Decision.Value
-	43, // 43: nullius.gateway.v1.ReviewOutcome.usage:type_name -> nullius.record.v1.Usage
-	30, // 44: nullius.gateway.v1.StepFailed.retry_at:type_name -> google.protobuf.Timestamp
-	32, // 45: nullius.gateway.v1.IdeaAdded.record:type_name -> nullius.record.v1.Idea
-	1,  // 46: nullius.gateway.v1.IdeaEnded.state:type_name -> nullius.gateway.v1.IdeaState.Value
-	2,  // 47: nullius.gateway.v1.Waiting.reason:type_name -> nullius.gateway.v1.WaitReason.Value
-	30, // 48: nullius.gateway.v1.Waiting.retry_at:type_name -> google.protobuf.Timestamp
-	32, // 49: nullius.gateway.v1.Approved.idea:type_name -> nullius.record.v1.Idea
-	1,  // 50: nullius.gateway.v1.Ended.state:type_name -> nullius.gateway.v1.IdeaState.Value
-	51, // [51:51] is the sub-list for method output_type
-	51, // [51:51] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	35, // 33: nullius.gateway.v1.IdeaAccepted.warnings:type_name -> nullius.record.v1.Warning
+	0,  // 34: nullius.gateway.v1.Origin.kind:type_name -> nullius.gateway.v1.Origin.Kind
+	36, // 35: nullius.gateway.v1.Claimed.lived:type_name -> google.protobuf.Duration
+	37, // 36: nullius.gateway.v1.StepEnded.job:type_name -> nullius.executor.v1.JobResult
+	38, // 37: nullius.gateway.v1.StepEnded.idea:type_name -> nullius.ideation.v1.GenerateIdeaResult
+	39, // 38: nullius.gateway.v1.StepEnded.novelty:type_name -> nullius.ideation.v1.AssessNoveltyResult
+	40, // 39: nullius.gateway.v1.StepEnded.edited:type_name -> nullius.coder.v1.Edited
+	41, // 40: nullius.gateway.v1.StepEnded.paper:type_name -> nullius.writer.v1.Paper
+	13, // 41: nullius.gateway.v1.StepEnded.review:type_name -> nullius.gateway.v1.ReviewOutcome
+	42, // 42: nullius.gateway.v1.ReviewOutcome.outcome:type_name -> nullius.reviewer.v1.Review.Outcome
+	43, // 43: nullius.gateway.v1.ReviewOutcome.decision:type_name -> nullius.reviewer.v1.Decision.Value
+	44, // 44: nullius.gateway.v1.ReviewOutcome.usage:type_name -> nullius.record.v1.Usage
+	30, // 45: nullius.gateway.v1.StepFailed.retry_at:type_name -> google.protobuf.Timestamp
+	32, // 46: nullius.gateway.v1.IdeaAdded.record:type_name -> nullius.record.v1.Idea
+	35, // 47: nullius.gateway.v1.IdeaAdded.warnings:type_name -> nullius.record.v1.Warning
+	1,  // 48: nullius.gateway.v1.IdeaEnded.state:type_name -> nullius.gateway.v1.IdeaState.Value
+	2,  // 49: nullius.gateway.v1.Waiting.reason:type_name -> nullius.gateway.v1.WaitReason.Value
+	30, // 50: nullius.gateway.v1.Waiting.retry_at:type_name -> google.protobuf.Timestamp
+	32, // 51: nullius.gateway.v1.Approved.idea:type_name -> nullius.record.v1.Idea
+	1,  // 52: nullius.gateway.v1.Ended.state:type_name -> nullius.gateway.v1.IdeaState.Value
+	53, // [53:53] is the sub-list for method output_type
+	53, // [53:53] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_nullius_gateway_v1_journal_proto_init() }

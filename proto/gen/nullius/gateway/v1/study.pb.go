@@ -2658,6 +2658,7 @@ type NoveltyView struct {
 	Explanation   string                 `protobuf:"bytes,3,opt,name=explanation,proto3" json:"explanation,omitempty"`
 	Queries       []string               `protobuf:"bytes,4,rep,name=queries,proto3" json:"queries,omitempty"`
 	Nearest       []string               `protobuf:"bytes,5,rep,name=nearest,proto3" json:"nearest,omitempty"` // "title (year): shares …; differs …"
+	Next          string                 `protobuf:"bytes,6,opt,name=next,proto3" json:"next,omitempty"`       // of UNDECIDED: what a person can do
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2725,6 +2726,13 @@ func (x *NoveltyView) GetNearest() []string {
 		return x.Nearest
 	}
 	return nil
+}
+
+func (x *NoveltyView) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
 }
 
 type PaperView struct {
@@ -4430,13 +4438,14 @@ const file_nullius_gateway_v1_study_proto_rawDesc = "" +
 	"\x03cpu\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\x03cpu\x12*\n" +
 	"\x11peak_memory_bytes\x18\x14 \x01(\x04R\x0fpeakMemoryBytes\x12.\n" +
 	"\x05usage\x18\x15 \x01(\v2\x18.nullius.record.v1.UsageR\x05usage\x12\f\n" +
-	"\x01n\x18\x16 \x01(\x03R\x01n\"\x95\x01\n" +
+	"\x01n\x18\x16 \x01(\x03R\x01n\"\xa9\x01\n" +
 	"\vNoveltyView\x12\x18\n" +
 	"\averdict\x18\x01 \x01(\tR\averdict\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12 \n" +
 	"\vexplanation\x18\x03 \x01(\tR\vexplanation\x12\x18\n" +
 	"\aqueries\x18\x04 \x03(\tR\aqueries\x12\x18\n" +
-	"\anearest\x18\x05 \x03(\tR\anearest\"\x9e\x02\n" +
+	"\anearest\x18\x05 \x03(\tR\anearest\x12\x12\n" +
+	"\x04next\x18\x06 \x01(\tR\x04next\"\x9e\x02\n" +
 	"\tPaperView\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\tR\aoutcome\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x19\n" +
