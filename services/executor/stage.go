@@ -16,11 +16,19 @@ import (
 
 // stage puts the job's files on disk and says what the sandbox shows of them.
 func (a *attempt) stage(ctx context.Context) ([]sandbox.Bind, error) {
+	if err := a.isolated(); err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp(a.n.state.path("work"), "attempt-")
 	if err != nil {
 		return nil, fmt.Errorf("make the attempt's folder: %w", err)
 	}
 	a.dir = dir
+	if a.n.s.d.Sandbox.Probe().Level == sandbox.LevelLandlock {
+		if err := os.Chmod(dir, 0o711); err != nil { // nothing is mounted elsewhere for the job's user
+			return nil, fmt.Errorf("open the attempt's folder: %w", err)
+		}
+	}
 	blobs := a.n.s.d.Blobs
 	if err := store.Materialize(ctx, blobs, store.Digest(a.job.GetSnapshot()), a.tree()); err != nil {
 		return nil, err
@@ -40,8 +48,8 @@ func (a *attempt) stage(ctx context.Context) ([]sandbox.Bind, error) {
 		}
 		binds = append(binds, sandbox.Bind{Source: filepath.Join(a.tree(), w), Target: path.Join(root, w), Writable: true})
 	}
-	for i, d := range a.job.GetData() {
-		at := filepath.Join(dir, fmt.Sprintf("data-%d", i))
+	for _, d := range a.job.GetData() {
+		at := a.below(path.Join("data", d.GetPath()))
 		if err := store.Materialize(ctx, blobs, store.Digest(d.GetDigest()), at); err != nil {
 			return nil, err
 		}
@@ -49,8 +57,6 @@ func (a *attempt) stage(ctx context.Context) ([]sandbox.Bind, error) {
 	}
 	return binds, nil
 }
-
-func (a *attempt) tree() string { return filepath.Join(a.dir, "tree") }
 
 // freshOutDir empties the run's own folder: what an earlier run left there
 // must not pass for this one's results.
@@ -83,7 +89,7 @@ func (n *node) limits(job *executorv1.Job) sandbox.Limits {
 		Wall: lower(want.GetWall().AsDuration(), c.Wall), MemoryBytes: lower(want.GetMemoryBytes(), memory),
 		DiskBytes: lower(want.GetDiskBytes(), c.DiskBytes), FileBytes: lower(want.GetFileBytes(), c.FileBytes),
 		Processes: lower(int(want.GetProcesses()), c.Processes), OpenFiles: lower(int(want.GetOpenFiles()), c.OpenFiles),
-		Inodes: lower(want.GetInodes(), c.Inodes),
+		Inodes: lower(want.GetInodes(), c.Inodes), CPUs: n.cpus(job),
 	}
 	l.TmpBytes, l.ShmBytes = min(1<<30, l.MemoryBytes), min(1<<30, l.MemoryBytes)
 	return l

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sort"
@@ -16,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nullius.dev/kit/fault"
+	"nullius.dev/kit/sandbox"
 	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
 )
 
@@ -158,19 +158,9 @@ func (n *node) release(ctx context.Context, note note) error {
 	return nil
 }
 
-// removeAll removes a tree in which a program may have closed folders.
-func removeAll(dir string) {
-	if os.RemoveAll(dir) == nil {
-		return
-	}
-	_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if d != nil && d.IsDir() {
-			_ = os.Chmod(p, 0o700)
-		}
-		return nil
-	})
-	_ = os.RemoveAll(dir)
-}
+// removeAll removes a tree in which a hostile program has written. What cannot
+// be removed is tried again at the next start.
+func removeAll(dir string) { _ = sandbox.RemoveTree(dir) }
 
 func sortProbes(p []*executorv1.Probe) {
 	sort.Slice(p, func(i, j int) bool { return p[i].GetName() < p[j].GetName() })
