@@ -40,14 +40,32 @@ const maxQueued = 100_000
 func openJobs(ctx context.Context, b *bus.Conn, cfg Config) (*jobs, error) {
 	j := &jobs{bus: b, cfg: cfg}
 	var err error
-	if j.stream, err = b.Stream(ctx, jetstream.StreamConfig{
+	if j.stream, err = j.declare(ctx); err != nil {
+		return nil, err
+	}
+	if j.logs, err = b.JS.Stream(ctx, subject.StreamJobLogs); err != nil {
+		return nil, busFault(err, "open the stream of logs")
+	}
+	if j.state, err = b.JS.KeyValue(ctx, subject.BucketJobState); err != nil {
+		return nil, busFault(err, "open the records of jobs")
+	}
+	j.nodes, err = b.JS.KeyValue(ctx, subject.BucketNodes)
+	return j, busFault(err, "open the nodes")
+}
+
+// declare makes the streams and buckets that are missing. It is called again
+// when the broker was away: what lies in memory goes with it.
+func (j *jobs) declare(ctx context.Context) (jetstream.Stream, error) {
+	b, cfg := j.bus, j.cfg
+	stream, err := b.Stream(ctx, jetstream.StreamConfig{
 		Name: subject.StreamJobs, Subjects: []string{subject.JobsAll}, Retention: jetstream.WorkQueuePolicy,
 		Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew, MaxMsgs: maxQueued, MaxBytes: 32 << 20,
 		Duplicates: 10 * time.Minute,
-	}); err != nil {
+	})
+	if err != nil {
 		return nil, err
 	}
-	if j.logs, err = b.Stream(ctx, jetstream.StreamConfig{
+	if _, err = b.Stream(ctx, jetstream.StreamConfig{
 		Name: subject.StreamJobLogs, Subjects: []string{subject.JobLogsAll}, Storage: jetstream.MemoryStorage,
 		MaxAge: time.Hour, MaxBytes: 32 << 20, Discard: jetstream.DiscardOld, Duplicates: time.Minute,
 	}); err != nil {
@@ -59,15 +77,15 @@ func openJobs(ctx context.Context, b *bus.Conn, cfg Config) (*jobs, error) {
 	}); err != nil {
 		return nil, err
 	}
-	if j.state, err = b.KV(ctx, jetstream.KeyValueConfig{
+	if _, err = b.KV(ctx, jetstream.KeyValueConfig{
 		Bucket: subject.BucketJobState, History: 1, Storage: jetstream.FileStorage, MaxBytes: stateBytes, MaxValueSize: 1 << 20,
 	}); err != nil {
 		return nil, err
 	}
-	j.nodes, err = b.KV(ctx, jetstream.KeyValueConfig{
+	_, err = b.KV(ctx, jetstream.KeyValueConfig{
 		Bucket: subject.BucketNodes, History: 1, TTL: cfg.NodeTTL, Storage: jetstream.MemoryStorage, MaxBytes: 4 << 20,
 	})
-	return j, err
+	return stream, err
 }
 
 // consumer opens the one durable consumer of a pool, which all nodes share.

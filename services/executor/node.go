@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -73,6 +74,7 @@ func (s *Service) Run(ctx context.Context) error {
 	beat, quiet := context.WithCancel(work)
 	group.Go(func() error { n.heartbeats(beat); return nil })
 	group.Go(func() error { n.pruning(beat); return nil })
+	group.Go(func() error { n.reconnects(beat); return nil })
 	group.Go(func() error { return n.listen(beat) })
 	n.gpus.restore(ctx)
 	n.slots.left = func(x *slot) { n.gpus.left(beat, x) }
@@ -281,6 +283,34 @@ func (n *node) heartbeats(ctx context.Context) {
 			_ = a.msg.InProgress()
 		}
 		n.mu.Unlock()
+	}
+}
+
+// reconnects puts right what a broker that was away has forgotten: the nodes
+// and the logs lie in its memory.
+func (n *node) reconnects(ctx context.Context) {
+	back := n.s.d.Bus.NC.StatusChanged(nats.CONNECTED)
+	defer n.s.d.Bus.NC.RemoveStatusListener(back)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-back:
+		}
+		for {
+			_, err := n.s.jobs.declare(ctx)
+			if err == nil {
+				err = n.announce(ctx)
+			}
+			if err == nil {
+				break
+			}
+			n.s.log.DebugContext(ctx, "after the broker's return", "error", err)
+			if !pause(ctx, 500*time.Millisecond) {
+				return
+			}
+		}
+		n.s.log.InfoContext(ctx, "the broker is back")
 	}
 }
 

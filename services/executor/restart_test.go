@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protojson"
+
 	"nullius.dev/kit/app"
 	"nullius.dev/kit/bus"
 	"nullius.dev/kit/kittest"
@@ -23,6 +25,7 @@ import (
 	"nullius.dev/kit/sandbox"
 	"nullius.dev/kit/store"
 	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
+	"nullius.dev/proto/subject"
 	"nullius.dev/services/executor"
 )
 
@@ -33,6 +36,9 @@ type childOrders struct {
 	NATS, State, Blobs, Node string
 	Sole                     bool
 	DrainMillis              int
+	Poison                   int
+	// Broker makes the child a broker on the address NATS, in the folder State.
+	Broker bool
 }
 
 // childMain makes the test binary an executor of its own if it was started as
@@ -56,6 +62,14 @@ func childMain() {
 }
 
 func childRun(ctx context.Context, o childOrders) error {
+	if o.Broker {
+		s, err := natsd.Start(natsd.Config{Dir: o.State, Listen: o.NATS, MaxBytes: 2 << 30})
+		if err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return s.Stop()
+	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	conn, err := bus.Connect(ctx, o.NATS, bus.Options{Name: "executor"})
 	if err != nil {
@@ -71,6 +85,7 @@ func childRun(ctx context.Context, o childOrders) error {
 	}
 	h := app.NewHost(ctx, log)
 	cfg := quick(o.State)
+	cfg.Poison = o.Poison
 	cfg.Node, cfg.SoleOwner, cfg.DrainTimeout = o.Node, o.Sole, time.Duration(o.DrainMillis)*time.Millisecond
 	if err := executor.Attach(h, rpc.NewNetwork(rpc.Options{}), cfg, executor.Shared{Bus: conn, Blobs: blobs, Sandbox: box}); err != nil {
 		return err
@@ -115,7 +130,10 @@ func newCluster(t *testing.T) *cluster {
 
 func (c *cluster) child(t *testing.T, o childOrders) *exec.Cmd {
 	t.Helper()
-	o.NATS, o.Blobs = c.url, filepath.Join(c.dir, "blobs")
+	if !o.Broker {
+		o.NATS = c.url
+	}
+	o.Blobs = filepath.Join(c.dir, "blobs")
 	o.State = filepath.Join(c.dir, o.State)
 	b, err := json.Marshal(o)
 	if err != nil {
@@ -406,4 +424,80 @@ func TestRestart_TwoProcessesCannotShareAStateFolder(t *testing.T) {
 	if err := second.Wait(); err == nil {
 		t.Error("the second one ran")
 	}
+}
+
+func TestRestart_AJobOutlivesABrokerThatIsAway(t *testing.T) {
+	c, broker := newKillable(t)
+	b := broker()
+	c.connect(t)
+	c.child(t, childOrders{State: "a", Node: "a"})
+	j := c.slowJob("away")
+	c.submit(c.client, j)
+	c.until(t, j.GetJobId(), 20*time.Second, running(1))
+	kill(t, b)
+	time.Sleep(3 * time.Second) // past the node's TTL, and past the program's end
+	broker()
+	r := c.until(t, j.GetJobId(), 20*time.Second, ended).GetResult()
+	if r.GetEndReason() != executorv1.EndReason_SUCCEEDED || r.GetAttempt() != 1 {
+		t.Errorf("%v", r)
+	}
+	next := c.slowJob("next") // what the broker had in memory is there again
+	c.submit(c.client, next)
+	if s := c.watch(c.client, next.GetJobId()); s.record.GetResult().GetEndReason() != executorv1.EndReason_SUCCEEDED || s.out != "hello lite\n" {
+		t.Errorf("%v, %q", s.record, s.out)
+	}
+	queueIsEmpty(t, c.world)
+}
+
+func TestRestart_ASecondSignalHurriesADrain(t *testing.T) {
+	w := newWorld(t)
+	cfg := quick(t.TempDir())
+	cfg.DrainTimeout = time.Hour
+	hurry := make(chan struct{})
+	client, stop := w.start(cfg, executor.Shared{Sandbox: box(t), Hurry: hurry})
+	w.client = client
+	j := w.job("drained", "import time; time.sleep(60)")
+	w.submit(client, j)
+	get := func() *executorv1.JobRecord {
+		e, err := w.bus.JS.KeyValue(t.Context(), subject.BucketJobState)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := e.Get(t.Context(), j.GetJobId())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s struct{ Record json.RawMessage }
+		r := &executorv1.JobRecord{}
+		if err := json.Unmarshal(v.Value(), &s); err != nil {
+			t.Fatal(err)
+		}
+		if err := protojson.Unmarshal(s.Record, r); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	wait := func(s executorv1.State_Value) {
+		kittest.Eventually(t, 20*time.Second, func() error {
+			if r := get(); r.GetState() != s {
+				return fmt.Errorf("is %s", r.GetState())
+			}
+			return nil
+		})
+	}
+	wait(executorv1.State_RUNNING)
+	stopped := make(chan struct{})
+	go func() { stop(); close(stopped) }()
+	select {
+	case <-stopped:
+		t.Fatal("the drain did not wait")
+	case <-time.After(time.Second):
+	}
+	close(hurry)
+	select {
+	case <-stopped:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the drain did not hurry")
+	}
+	wait(executorv1.State_QUEUED)
 }
