@@ -1,6 +1,7 @@
 package templates_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io/fs"
@@ -24,8 +25,8 @@ type result map[string]struct {
 
 func TestNames_list_the_embedded_templates(t *testing.T) {
 	if got, want := templates.Names(), []string{
-		"MACE", "bandit_lite", "double_descent", "earthquake-prediction", "grokking", "mobilenetV3", "seir",
-		"tensorf",
+		"2d_diffusion", "MACE", "bandit_lite", "double_descent", "earthquake-prediction", "grokking", "mobilenetV3",
+		"nanoGPT", "nanoGPT_lite", "seir", "tensorf",
 	}; !slices.Equal(got, want) {
 		t.Fatalf("names %v, want %v", got, want)
 	}
@@ -93,6 +94,9 @@ func TestBaselines_give_the_published_numbers(t *testing.T) {
 
 func TestSmokeSize_runs_too(t *testing.T) {
 	figures := map[string][]string{
+		"nanoGPT_lite":          {"losses.png", "test_loss.png"},
+		"2d_diffusion":          {"samples.png", "losses.png", "quality.png"},
+		"nanoGPT":               {"losses.png", "test_loss.png"},
 		"mobilenetV3":           {"curves.png", "accuracy.png"},
 		"tensorf":               {"rendered.png", "curves.png", "quality.png"},
 		"MACE":                  {"parity.png", "errors.png", "drift.png"},
@@ -146,6 +150,11 @@ func TestLiteSize_shows_the_known_effects(t *testing.T) {
 		{"tensorf", "many", "psnr", 27, 29.5},
 		{"mobilenetV3", "digits", "test_accuracy", 0.94, 0.99},
 		{"mobilenetV3", "shapes", "test_accuracy", 0.82, 0.94},
+		{"nanoGPT", "words", "excess", 0.01, 0.08},
+		{"nanoGPT", "prose", "test_loss", 1.85, 2.2},
+		{"2d_diffusion", "rings", "kl", 0.15, 0.4},
+		{"2d_diffusion", "grid", "kl", -0.05, 0.1},
+		{"nanoGPT_lite", "words", "excess", 0.01, 0.08},
 	}
 	measured := map[string]result{}
 	for _, tt := range tests {
@@ -156,6 +165,22 @@ func TestLiteSize_shows_the_known_effects(t *testing.T) {
 		}
 		if got, ok := measured[tt.template][tt.dataset].Means[tt.metric]; !ok || got < tt.low || got > tt.high {
 			t.Errorf("%s: %s/%s is %g, want %g to %g", tt.template, tt.dataset, tt.metric, got, tt.low, tt.high)
+		}
+	}
+}
+
+func TestNanoGPT_and_its_lite_form_share_their_code(t *testing.T) {
+	for _, file := range []string{"experiment.py", "evaluate.py", "plot.py"} {
+		whole, err := fs.ReadFile(templates.FS(), "nanoGPT/"+file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lite, err := fs.ReadFile(templates.FS(), "nanoGPT_lite/"+file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(whole, lite) {
+			t.Errorf("%s differs; only settings.py may", file)
 		}
 	}
 }
