@@ -164,20 +164,17 @@ func templateFolder(arg string) (dir, name string, remove func() error, err erro
 		return abs, templateName(filepath.Base(abs)), none, err
 	}
 	name = strings.TrimPrefix(strings.TrimSuffix(arg, "/"), "templates/")
-	if !slices.Contains(templates.Names(), name) {
+	files, ok := bundled(name)
+	if !ok {
 		return "", "", none, fault.New(fault.NotFound, "TEMPLATE_UNKNOWN", "%s is neither a folder nor a bundled template (%s)", arg, strings.Join(templates.Names(), ", ")).
 			WithNext("nullius template init DIR")
-	}
-	sub, err := fs.Sub(templates.FS(), name)
-	if err != nil {
-		return "", "", none, err
 	}
 	dir, err = os.MkdirTemp("", "nullius-template-*")
 	if err != nil {
 		return "", "", none, err
 	}
 	remove = func() error { return os.RemoveAll(dir) }
-	return dir, name, remove, os.CopyFS(dir, sub)
+	return dir, name, remove, unpack(dir, files)
 }
 
 // templateName makes an id of a folder's name.

@@ -23,7 +23,6 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	"nullius.dev/gateway"
-	"nullius.dev/gateway/template"
 	"nullius.dev/kit/app"
 	"nullius.dev/kit/app/process"
 	"nullius.dev/kit/config"
@@ -129,7 +128,11 @@ func (c *cli) diagnose(ctx context.Context, args []string) []check {
 		}
 		_ = b.Close()
 	}
-	out = append(out, box, c.dataCheck())
+	out = append(out, box)
+	if k, ok := blasCheck("/etc/alternatives"); ok {
+		out = append(out, k)
+	}
+	out = append(out, c.dataCheck())
 	out = append(out, c.keyChecks(ctx)...)
 	if len(args) == 1 {
 		out = append(out, templateChecks(ctx, args[0])...)
@@ -153,84 +156,6 @@ func (c *cli) dataCheck() check {
 		_ = lock.Close()
 	}
 	return k
-}
-
-// templateChecks reads a template on which a study is to start.
-func templateChecks(ctx context.Context, arg string) []check { return readTemplate(ctx, arg, true) }
-
-// readTemplate reads a template. What only keeps a study from starting here is an error where one is to start, else a warning.
-func readTemplate(ctx context.Context, arg string, starting bool) []check {
-	dir, name, remove, err := templateFolder(arg)
-	if err != nil {
-		return []check{{Name: "template", State: "error", Text: err.Error(), Remedy: fault.NextOf(err)}}
-	}
-	defer func() { _ = remove() }()
-	o := template.Options{Name: name}
-	box, err := sandbox.New(ctx, sandbox.DefaultConfig(), newLogger("error"))
-	if err == nil {
-		defer func() { _ = box.Close() }()
-		if python, err := box.FindPython(ctx, "", nil); err == nil {
-			in := template.NewInterpreter(box, python)
-			o.ParsePython = func(sources map[string][]byte) map[string]template.Syntax { return in.Parse(ctx, sources) }
-		}
-		o.MissingModules = template.MissingModules(ctx, box)
-	}
-	_, findings := template.Load(os.DirFS(dir), o)
-	if len(findings) == 0 {
-		return []check{{Name: "template " + name, State: "ok", Text: "keeps the contract"}}
-	}
-	var out []check
-	for _, f := range findings {
-		k := check{Name: "template " + name, State: f.Severity.String(), Text: f.String()}
-		if f.BlocksStart && f.Severity != template.Error {
-			k.Text += " (a study does not start here without it)"
-			if starting {
-				k.State = "error"
-			}
-		}
-		out = append(out, k)
-	}
-	return out
-}
-
-func (c *cli) templateCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "template", Short: "Check and make templates"}
-	cmd.AddCommand(
-		&cobra.Command{Use: "check DIR|NAME", Short: "Check a template against the contract", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-			bad := false
-			for _, k := range readTemplate(cmd.Context(), args[0], false) {
-				fmt.Fprintf(c.out, "%s: %s\n", k.State, k.Text)
-				bad = bad || k.State == "error"
-			}
-			if bad {
-				return exit(exitError)
-			}
-			return nil
-		}},
-		&cobra.Command{Use: "init DIR", Short: "Make a small template that passes the check and runs", Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
-			if err := template.Init(args[0]); err != nil {
-				return err
-			}
-			fmt.Fprintf(c.out, "%s: made. next: nullius template check %s\n", args[0], args[0])
-			return nil
-		}},
-		&cobra.Command{Use: "add DIR", Short: "Upload a template to the server", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-			dir, name, remove, err := templateFolder(args[0])
-			if err != nil {
-				return err
-			}
-			defer func() { _ = remove() }()
-			return c.with(cmd.Context(), func(cl *client) error {
-				r, err := cl.uploadTemplate(cmd.Context(), dir, name)
-				if err != nil {
-					return err
-				}
-				return c.emit(r.GetTemplate(), func(w *tabwriter.Writer) { fmt.Fprintln(w, r.GetTemplate().GetName()) })
-			})
-		}},
-		c.baselineCommand(),
-	)
-	return cmd
 }
 
 func (c *cli) configCommand() *cobra.Command {

@@ -15,7 +15,16 @@ import (
 
 func TestMain(m *testing.M) {
 	sandbox.Main()
-	os.Exit(m.Run())
+	home, err := os.MkdirTemp("", "nullius-test-*") // what commands keep between starts stays among the tests
+	if err == nil {
+		err = os.Setenv("XDG_DATA_HOME", home)
+	}
+	if err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(home) // what stays is in the temporary folder
+	os.Exit(code)
 }
 
 // nullius runs the command line in this process.

@@ -3,6 +3,8 @@ package template
 import (
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 )
 
 // Holds tells whether a measured value is what was expected. A value that is not
@@ -62,4 +64,66 @@ func (t *Template) CheckExpected(size string, measured map[string]float64) []Fin
 		r.add(f)
 	}
 	return r.findings
+}
+
+// Now gives what template.yaml should expect after a measurement: a tolerance that is there is kept, a range too if the value lies in it; what is new gets one
+// percent.
+func (e Expected) Now(value float64) Expected {
+	switch {
+	case e.Value == nil && (e.Min != nil || e.Max != nil) && e.Holds(value):
+		return e
+	case e.Value != nil && (e.Rel != nil || e.Abs != nil):
+		return Expected{Value: &value, Rel: e.Rel, Abs: e.Abs}
+	case value == 0:
+		within := 1e-6
+		return Expected{Value: &value, Abs: &within}
+	}
+	within := 0.01
+	return Expected{Value: &value, Rel: &within}
+}
+
+// SetExpected returns template.yaml with another expected block; everything else, comments too, stays as it is.
+func SetExpected(settings []byte, expected map[string]map[string]Expected) []byte {
+	var block strings.Builder
+	block.WriteString("expected:\n")
+	for _, size := range mapKeys(expected) {
+		fmt.Fprintf(&block, "  %s:\n", size)
+		for _, id := range mapKeys(expected[size]) {
+			fmt.Fprintf(&block, "    %s: {%s}\n", strconv.Quote(id), expected[size][id].fields())
+		}
+	}
+	var out strings.Builder
+	inside, written := false, false
+	for line := range strings.Lines(string(settings)) {
+		switch {
+		case strings.HasPrefix(line, "expected:"):
+			out.WriteString(block.String())
+			inside, written = true, true
+		case inside && (strings.HasPrefix(line, " ") || strings.TrimSpace(line) == ""):
+		default:
+			inside = false
+			out.WriteString(line)
+		}
+	}
+	if !written {
+		if s := out.String(); s != "" && !strings.HasSuffix(s, "\n") {
+			out.WriteString("\n")
+		}
+		out.WriteString(block.String())
+	}
+	return []byte(out.String())
+}
+
+// fields renders an expectation as the keys of template.yaml.
+func (e Expected) fields() string {
+	var fields []string
+	for _, f := range []struct {
+		key   string
+		value *float64
+	}{{"value", e.Value}, {"rel", e.Rel}, {"abs", e.Abs}, {"min", e.Min}, {"max", e.Max}} {
+		if f.value != nil {
+			fields = append(fields, f.key+": "+strconv.FormatFloat(*f.value, 'g', -1, 64))
+		}
+	}
+	return strings.Join(fields, ", ")
 }

@@ -316,3 +316,38 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestSetExpected_changes_nothing_else(t *testing.T) {
+	value, rel := 0.5, 0.01
+	expected := map[string]map[string]template.Expected{"lite": {"d/x": {Value: &value, Rel: &rel}}}
+	const block = "expected:\n  lite:\n    \"d/x\": {value: 0.5, rel: 0.01}\n"
+	for before, want := range map[string]string{
+		"title: a  # b\n": "title: a  # b\n" + block,
+		"title: a":        "title: a\n" + block,
+		"title: a\nexpected: {lite: {d/x: {min: 0}}}\npool: cpu\n":                 "title: a\n" + block + "pool: cpu\n",
+		"expected:\n  lite:\n\n    d/x: {min: 0}\n# pools\npool:   cpu\n":          block + "# pools\npool:   cpu\n",
+		"expected:\n  lite: {d/x: {value: 1,\n    rel: 0.1}}\nenv: {A: \"1\"}\n\n": block + "env: {A: \"1\"}\n\n",
+	} {
+		if got := string(template.SetExpected([]byte(before), expected)); got != want {
+			t.Errorf("%q became\n%s", before, got)
+		}
+	}
+}
+
+func TestDigest_covers_files_and_names_but_no_runs(t *testing.T) {
+	digest := func(files map[string]string) string {
+		d, err := template.Digest(tree(files))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	first := digest(good())
+	for name, changes := range map[string]bool{"run_1/final_info.json": false, "__pycache__/a.pyc": false, "recording/index.jsonl": false, "run_x.py": true, "new.txt": true} {
+		files := good()
+		files[name] = "x"
+		if got := digest(files); (got != first) != changes {
+			t.Errorf("%s: changed %t", name, got != first)
+		}
+	}
+}

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"nullius.dev/gateway/template"
+	"nullius.dev/kit/app/process"
+	"nullius.dev/kit/fault"
+	"nullius.dev/kit/sandbox"
+	"nullius.dev/templates"
+)
+
+func (c *cli) templateCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "template", Short: "Check and make templates"}
+	cmd.AddCommand(c.templateCheckCommand(), c.templateInitCommand(), c.templateAddCommand(), c.baselineCommand(), c.prepareCommand())
+	return cmd
+}
+
+func (c *cli) templateCheckCommand() *cobra.Command {
+	var run bool
+	cmd := &cobra.Command{
+		Use: "check DIR|NAME", Short: "Check a template against the contract", Args: cobra.ExactArgs(1),
+		Long: "Reads everything and runs nothing: all problems at once, each with file, line and what to try. --run also runs the template's smallest\nsize in the sandbox, reads its results and draws its figures.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			checks := readTemplate(cmd.Context(), args[0], false)
+			bad := c.printChecks(checks)
+			if !bad && run {
+				tried, err := c.tryTemplate(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				bad = c.printChecks(tried)
+			}
+			if bad {
+				return exit(exitError)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&run, "run", false, "also run the smallest size, read its results and draw its figures")
+	return cmd
+}
+
+// printChecks tells whether one of them is an error.
+func (c *cli) printChecks(checks []check) bool {
+	bad := false
+	for _, k := range checks {
+		fmt.Fprintf(c.out, "%s: %s\n", k.State, k.Text)
+		if k.Remedy != "" {
+			fmt.Fprintf(c.out, "  next: %s\n", k.Remedy)
+		}
+		bad = bad || k.State == "error"
+	}
+	return bad
+}
+
+// tryTemplate runs a sound template's scripts.
+func (c *cli) tryTemplate(ctx context.Context, arg string) ([]check, error) {
+	dir, name, remove, err := templateFolder(arg)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = remove() }()
+	box, err := sandbox.New(ctx, sandbox.DefaultConfig(), newLogger("error"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = box.Close() }()
+	t, findings := template.Load(os.DirFS(dir), template.Options{Name: name})
+	if t == nil {
+		return nil, template.Refusal(name, findings)
+	}
+	if len(t.Sizes) == 0 {
+		fmt.Fprintf(c.err, "%s has no sizes: this is a run of full length, for at most %s\n", name, t.TimeLimit)
+	}
+	trial, findings, err := template.Lab{Runner: box, Finder: box}.Try(ctx, dir, t)
+	if err != nil {
+		return nil, err
+	}
+	out := findingChecks(name, findings, false)
+	if len(template.Errors(findings)) == 0 {
+		size, drew := trial.Size, "figures are left to the study"
+		if size == "" {
+			size = "its only size"
+		}
+		if len(trial.Figures) > 0 {
+			drew = "plot.py drew " + strings.Join(trial.Figures, ", ")
+		}
+		out = append(out, check{Name: "template " + name, State: "ok",
+			Text: fmt.Sprintf("ran (%s) in %.1f s with %d MiB; %s", size, trial.Wall.Seconds(), (trial.Memory+1<<20-1)>>20, drew)})
+	}
+	return out, nil
+}
+
+func (c *cli) templateInitCommand() *cobra.Command {
+	var from string
+	cmd := &cobra.Command{
+		Use: "init DIR", Short: "Make a small template that passes the check and runs", Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if from == "" {
+				if err := template.Init(args[0]); err != nil {
+					return err
+				}
+			} else {
+				dir, _, remove, err := templateFolder(from)
+				if err != nil {
+					return err
+				}
+				defer func() { _ = remove() }()
+				if err := template.InitFrom(args[0], withoutRecording{os.DirFS(dir)}); err != nil {
+					return err
+				}
+			}
+			fmt.Fprintf(c.out, "%s: made. next: nullius template check %s --run\n", args[0], args[0])
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&from, "from", "", "folder or name of the template to copy (default a small one of Python's standard library)")
+	return cmd
+}
+
+// withoutRecording hides a recording that lies in a template: it answers for that template alone.
+type withoutRecording struct{ fs.FS }
+
+func (f withoutRecording) ReadDir(name string) ([]fs.DirEntry, error) {
+	entries, err := fs.ReadDir(f.FS, name)
+	if name == "." {
+		entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return notTemplate(e.Name()) })
+	}
+	return entries, err
+}
+
+func (c *cli) templateAddCommand() *cobra.Command {
+	return &cobra.Command{Use: "add DIR", Short: "Upload a template to the server", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		dir, name, remove, err := templateFolder(args[0])
+		if err != nil {
+			return err
+		}
+		defer func() { _ = remove() }()
+		return c.with(cmd.Context(), func(cl *client) error {
+			r, err := cl.uploadTemplate(cmd.Context(), dir, name)
+			if err != nil {
+				return err
+			}
+			for _, w := range r.GetWarnings() {
+				fmt.Fprintln(c.err, "warning:", w.GetText())
+			}
+			return c.emit(r.GetTemplate(), func(w *tabwriter.Writer) { fmt.Fprintln(w, r.GetTemplate().GetName()) })
+		})
+	}}
+}
+
+// templateChecks reads a template on which a study is to start.
+func templateChecks(ctx context.Context, arg string) []check { return readTemplate(ctx, arg, true) }
+
+// readTemplate reads a template. What only keeps a study from starting here is an error where one is to start, else a warning.
+func readTemplate(ctx context.Context, arg string, starting bool) []check {
+	dir, name, remove, err := templateFolder(arg)
+	if err != nil {
+		return []check{{Name: "template", State: "error", Text: err.Error(), Remedy: fault.NextOf(err)}}
+	}
+	defer func() { _ = remove() }()
+	o := template.Options{Name: name}
+	box, err := sandbox.New(ctx, sandbox.DefaultConfig(), newLogger("error"))
+	if err == nil {
+		defer func() { _ = box.Close() }()
+		if python, err := box.FindPython(ctx, "", nil); err == nil {
+			in := template.NewInterpreter(box, python)
+			o.ParsePython = func(sources map[string][]byte) map[string]template.Syntax { return in.Parse(ctx, sources) }
+		}
+		o.MissingModules = template.MissingModules(ctx, box)
+	}
+	_, findings := template.Load(os.DirFS(dir), o)
+	out := findingChecks(name, findings, starting)
+	if err != nil {
+		out = append(out, check{Name: "template " + name, State: "warning", Text: "Python was not asked about syntax and modules: " + err.Error(), Remedy: fault.NextOf(err)})
+	}
+	if len(findings) == 0 {
+		out = append(out, check{Name: "template " + name, State: "ok", Text: "keeps the contract"})
+	}
+	return out
+}
+
+func findingChecks(name string, findings []template.Finding, starting bool) []check {
+	var out []check
+	for _, f := range findings {
+		k := check{Name: "template " + name, State: f.Severity.String(), Text: f.String()}
+		if f.BlocksStart && f.Severity != template.Error {
+			k.Text += " (a study does not start here without it)"
+			if starting {
+				k.State = "error"
+			}
+		}
+		out = append(out, k)
+	}
+	return out
+}
+
+// cacheFolder is where what was made of templates is kept, by kind and digest. It lies beside the data folder's other parts.
+func cacheFolder(kind, digest string) string {
+	return filepath.Join(envOr("NULLIUS_DATA_DIR", process.DefaultDataDir()), "templates", kind, digest)
+}
+
+// bundled gives the files of a bundled template.
+func bundled(name string) (fs.FS, bool) {
+	if !slices.Contains(templates.Names(), name) {
+		return nil, false
+	}
+	sub, err := fs.Sub(templates.FS(), name)
+	return sub, err == nil
+}
+
+// bundledDigest gives the digest of a bundled template, unless arg is a folder.
+func bundledDigest(arg, name string) (string, bool) {
+	if st, err := os.Stat(arg); err == nil && st.IsDir() {
+		return "", false
+	}
+	files, ok := bundled(name)
+	if !ok {
+		return "", false
+	}
+	digest, err := template.Digest(files)
+	return digest, err == nil
+}
+
+// unpack writes a bundled template, with the data that was prepared for it earlier.
+func unpack(dir string, files fs.FS) error {
+	if err := os.CopyFS(dir, files); err != nil {
+		return err
+	}
+	digest, err := template.Digest(files)
+	if err != nil {
+		return err
+	}
+	prepared := cacheFolder("data", digest)
+	if _, err := os.Stat(prepared); err != nil {
+		return nil // nothing was prepared
+	}
+	return os.CopyFS(dir, os.DirFS(prepared))
+}
