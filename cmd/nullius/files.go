@@ -41,13 +41,15 @@ func (c *cli) withIdea(ctx context.Context, name string, f func(*client, ref) er
 }
 
 func (c *cli) filesCommand() *cobra.Command {
-	var get string
+	var get, git string
 	cmd := &cobra.Command{
-		Use: "files IDEA [PATH]", Short: "List an idea's result files, print one, or download all", Args: cobra.RangeArgs(1, 2),
+		Use: "files IDEA [PATH]", Short: "List an idea's result files, print one, download all, or make a git repository of its steps", Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			return c.withIdea(ctx, args[0], func(cl *client, r ref) error {
 				switch {
+				case git != "":
+					return c.gitHistory(ctx, cl, r, git)
 				case get != "":
 					if _, err := os.Stat(get); err == nil {
 						return usage("%s exists; nothing is overwritten", get)
@@ -69,6 +71,7 @@ func (c *cli) filesCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&get, "get", "", "download everything into this new folder")
+	cmd.Flags().StringVar(&git, "git", "", "make this new folder a git repository with a commit for each step, the results last")
 	return cmd
 }
 
@@ -169,36 +172,6 @@ func (c *cli) openCommand() *cobra.Command {
 				fmt.Fprintln(c.out, path)
 				if viewer, err := exec.LookPath("xdg-open"); err == nil && os.Getenv("DISPLAY") != "" {
 					return exec.CommandContext(ctx, viewer, path).Start()
-				}
-				return nil
-			})
-		},
-	}
-}
-
-func (c *cli) diffCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "diff IDEA [STEP]", Short: "Show what the coder changed, in one step or in all", Args: cobra.RangeArgs(1, 2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-			return c.withIdea(ctx, args[0], func(cl *client, r ref) error {
-				got, err := cl.GetIdea(ctx, &gatewayv1.GetIdeaRequest{Name: r.name()})
-				if err != nil {
-					return err
-				}
-				found := false
-				for _, s := range got.GetIdea().GetSteps() {
-					if s.GetDiffDigest() == "" || (len(args) == 2 && !strings.HasSuffix(s.GetStep(), args[1])) {
-						continue
-					}
-					found = true
-					fmt.Fprintf(c.out, "# %s\n", s.GetStep())
-					if err := cl.read(ctx, r.name()+"/blobs/"+s.GetDiffDigest(), c.out); err != nil {
-						return err
-					}
-				}
-				if !found && len(args) == 2 {
-					return fault.New(fault.NotFound, "FILE_UNKNOWN", "%s has no step %q that changed code", r, args[1]).WithNext("nullius show " + r.String())
 				}
 				return nil
 			})
