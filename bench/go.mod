@@ -9,6 +9,7 @@ require (
 
 require (
 	cloud.google.com/go/compute/metadata v0.9.0 // indirect
+	github.com/NVIDIA/go-nvml v0.13.4-1 // indirect
 	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
 	github.com/aws/aws-sdk-go-v2 v1.48.0 // indirect
 	github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream v1.7.27 // indirect
@@ -70,6 +71,7 @@ require (
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 	nullius.dev/kit v0.0.0-00010101000000-000000000000
+	nullius.dev/services/executor v0.0.0-00010101000000-000000000000
 	nullius.dev/services/ideation v0.0.0-00010101000000-000000000000
 )
 
@@ -78,3 +80,5 @@ replace nullius.dev/proto => ../proto
 replace nullius.dev/kit => ../kit
 
 replace nullius.dev/services/ideation => ../services/ideation
+
+replace nullius.dev/services/executor => ../services/executor
