@@ -26,7 +26,7 @@ type result map[string]struct {
 func TestNames_list_the_embedded_templates(t *testing.T) {
 	if got, want := templates.Names(), []string{
 		"2d_diffusion", "MACE", "bandit_lite", "double_descent", "earthquake-prediction", "grokking", "mobilenetV3",
-		"nanoGPT", "nanoGPT_lite", "seir", "tensorf",
+		"nanoGPT", "nanoGPT_lite", "seir", "sketch_rnn", "tensorf",
 	}; !slices.Equal(got, want) {
 		t.Fatalf("names %v, want %v", got, want)
 	}
@@ -94,6 +94,7 @@ func TestBaselines_give_the_published_numbers(t *testing.T) {
 
 func TestSmokeSize_runs_too(t *testing.T) {
 	figures := map[string][]string{
+		"sketch_rnn":            {"drawings.png", "losses.png", "quality.png"},
 		"nanoGPT_lite":          {"losses.png", "test_loss.png"},
 		"2d_diffusion":          {"samples.png", "losses.png", "quality.png"},
 		"nanoGPT":               {"losses.png", "test_loss.png"},
@@ -155,6 +156,8 @@ func TestLiteSize_shows_the_known_effects(t *testing.T) {
 		{"2d_diffusion", "rings", "kl", 0.15, 0.4},
 		{"2d_diffusion", "grid", "kl", -0.05, 0.1},
 		{"nanoGPT_lite", "words", "excess", 0.01, 0.08},
+		{"sketch_rnn", "face", "test_loss", -4.4, -4},
+		{"sketch_rnn", "house", "test_loss", -4.2, -3.85},
 	}
 	measured := map[string]result{}
 	for _, tt := range tests {
