@@ -273,6 +273,9 @@ func (p *pageSet) openStep(ctx context.Context, k journal.Key, base string, s *g
 		add("Attempts", fmt.Sprint(s.GetAttempts()))
 	}
 	add("Snapshot", s.GetSnapshotOut())
+	if v := p.reportView(ctx, base, s.GetReportDigest()); v != nil {
+		o.Blobs = append(o.Blobs, *v)
+	}
 	for _, b := range []struct{ name, digest string }{{"Diff", s.GetDiffDigest()}, {"Reply of the model", s.GetReplyDigest()}, {"Standard error", s.GetStderrDigest()}, {"Output", s.GetStdoutDigest()}} {
 		if v := p.blobView(ctx, base, b.name, b.digest); v != nil {
 			o.Blobs = append(o.Blobs, *v)
