@@ -52,6 +52,12 @@ func TestInterpreter_answers_from_the_sandbox(t *testing.T) {
 	if len(got) != len(sources) {
 		t.Errorf("%d answers for %d sources", len(got), len(sources))
 	}
+	if got, err := python.Absent(t.Context(), []string{"json", "no_such_module_here", "os.path", "no.such"}); err != nil || !slices.Equal(got, []string{"no_such_module_here", "no.such"}) {
+		t.Errorf("absent: %q, %v", got, err)
+	}
+	if _, err := python.Absent(t.Context(), []string{"-c"}); err == nil {
+		t.Error("an option passed for a module's name")
+	}
 	missing := template.MissingModules(t.Context(), s)
 	for _, modules := range [][]string{nil, {"json", "os.path"}} {
 		if got, err := missing(modules); err != nil || len(got) > 0 {
