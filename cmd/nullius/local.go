@@ -116,11 +116,9 @@ func (c *cli) diagnose(ctx context.Context, args []string) []check {
 	tool("pdflatex", "apt-get install texlive-latex-base texlive-latex-recommended texlive-fonts-recommended texlive-latex-extra texlive-science; without it papers stay .tex")
 	tool("bibtex", "comes with texlive-binaries")
 	tool("pdftotext", "apt-get install poppler-utils; needed to review PDFs")
-	box := check{Name: "sandbox", State: "ok", Text: "strict: every attack of the probe was held"}
-	b, err := sandbox.New(ctx, sandbox.DefaultConfig(), newLogger("error"))
-	if err != nil {
-		box.State, box.Text, box.Remedy = "error", err.Error(), fault.NextOf(err)
-	} else {
+	b, err := openSandbox(ctx, newLogger("error"))
+	box := isolationChecks(ctx, b, err)
+	if err == nil {
 		if p, err := b.FindPython(ctx, "", []string{"numpy", "matplotlib"}); err != nil {
 			out = append(out, check{Name: "python", State: "warning", Text: err.Error(), Remedy: "apt-get install python3-numpy python3-matplotlib libopenblas0-pthread"})
 		} else {
@@ -128,7 +126,7 @@ func (c *cli) diagnose(ctx context.Context, args []string) []check {
 		}
 		_ = b.Close()
 	}
-	out = append(out, box)
+	out = append(out, box...)
 	if k, ok := blasCheck("/etc/alternatives"); ok {
 		out = append(out, k)
 	}

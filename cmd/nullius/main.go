@@ -17,6 +17,7 @@ func main() {
 	callersUmask = syscall.Umask(0o077)
 	syscall.Umask(callersUmask)
 	sandbox.Main() // becomes the sandbox's inner helper when it is started as that
+	delegate(os.Args)
 	ownsProcess = true
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

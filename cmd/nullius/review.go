@@ -16,7 +16,6 @@ import (
 	"nullius.dev/gateway"
 	"nullius.dev/kit/fault"
 	"nullius.dev/kit/llm"
-	"nullius.dev/kit/sandbox"
 	"nullius.dev/kit/store"
 	recordv1 "nullius.dev/proto/gen/nullius/record/v1"
 	reviewerv1 "nullius.dev/proto/gen/nullius/reviewer/v1"
@@ -113,7 +112,7 @@ func (c *cli) reviewLocally(ctx context.Context, name string, data []byte, req *
 	}
 	defer func() { err = errors.Join(err, door.Close(ctx)) }()
 	deps := reviewer.Deps{Log: log, Models: door, Blobs: blobs}
-	if box, err := sandbox.New(ctx, sandbox.DefaultConfig(), log); err == nil {
+	if box, err := openSandbox(ctx, log); err == nil {
 		defer func() { _ = box.Close() }()
 		deps.Sandbox = box
 	}

@@ -369,7 +369,10 @@ func (c *cli) serveCommand() *cobra.Command {
 }
 
 func (c *cli) banner(s *suite) {
-	level := "strict"
+	level := "none"
+	if s.box != nil {
+		level = levelText(s.box.Probe())
+	}
 	if s.weak != nil {
 		level = "none, experiments are refused: " + s.weak.Error()
 	}

@@ -101,7 +101,7 @@ func startSuite(ctx context.Context, cfg suiteConfig) (_ *suite, err error) {
 
 // openSandbox makes the sandbox, whose probe takes a while, and begins to look for an interpreter in it.
 func (s *suite) openSandbox(ctx context.Context, log *slog.Logger) {
-	if s.box, s.weak = sandbox.New(ctx, sandbox.DefaultConfig(), log); s.box == nil {
+	if s.box, s.weak = openSandbox(ctx, log); s.box == nil {
 		return
 	}
 	s.finding.Go(func() { s.python, _ = s.box.FindPython(ctx, "", nil) }) // doctor tells of an error; templates are then not parsed

@@ -93,25 +93,6 @@ func (s *Sandbox) prove(ctx context.Context) error {
 	return nil
 }
 
-// remedy turns bubblewrap's complaint into the command that mends it.
-func remedy(complaint string) string {
-	on := func(file, value string) bool {
-		b, err := os.ReadFile(file)
-		return err == nil && strings.TrimSpace(string(b)) == value
-	}
-	switch {
-	case on("/proc/sys/kernel/unprivileged_userns_clone", "0"):
-		return "sudo sysctl -w kernel.unprivileged_userns_clone=1"
-	case on("/proc/sys/user/max_user_namespaces", "0"):
-		return "sudo sysctl -w user.max_user_namespaces=15000"
-	case on("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"):
-		return "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
-	case strings.Contains(complaint, "Unknown option"):
-		return "install bubblewrap 0.8 or later"
-	}
-	return "run on a host or in a container that allows user namespaces and an unmasked /proc"
-}
-
 func (s *Sandbox) probeSpec(out *bytes.Buffer) Spec {
 	return Spec{
 		Argv: []string{"attack"}, Env: []string{"CANARY=1"}, Dir: "/tmp", Python: s.python, Stdout: out,
