@@ -379,7 +379,7 @@ func (a *attempt) stageFailed(ctx context.Context, err error) (*executorv1.JobRe
 	switch fault.ReasonOf(err) {
 	case sandbox.ReasonNoPython:
 		return a.early(executorv1.EndReason_ENVIRONMENT, text), nil
-	case sandbox.ReasonSpecInvalid, "BLOB_UNKNOWN", "MISSING_BLOB", "MANIFEST_INVALID", ReasonPath:
+	case sandbox.ReasonSpecInvalid, "BLOB_UNKNOWN", "MISSING_BLOB", "DIGEST_MISMATCH", "PAYLOAD_TOO_LARGE", ReasonPath:
 		return a.early(executorv1.EndReason_REJECTED, text), nil
 	}
 	return nil, err

@@ -158,7 +158,7 @@ func (s *Service) newNode(ctx context.Context) (*node, error) {
 		n.pools[p] = "cpu"
 	}
 	if len(devices) > 0 {
-		n.pools["gpu"] = "gpu"
+		n.pools[poolGPU] = "gpu"
 	}
 	return n, nil
 }

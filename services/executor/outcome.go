@@ -112,11 +112,11 @@ func (a *attempt) collect(ctx context.Context, res *executorv1.JobResult) error 
 		manifest = append(manifest, f)
 	}
 	snapshot, err := store.PutManifest(ctx, blobs, manifest)
-	if err != nil && !errors.Is(err, fault.Invalid) {
+	if err != nil && !errors.Is(err, fault.Invalid) && fault.ReasonOf(err) != "PAYLOAD_TOO_LARGE" {
 		return err
 	}
 	if err != nil {
-		// Twins that differ in case only: the job's doing, and its files are refused.
+		// Twins that differ in case only, or too many files: the job's doing, and its files are refused.
 		taken.Refused = append(taken.Refused, collect.Refused{Path: a.job.GetOutDir(), Reason: err.Error()})
 		taken.Files, res.Outputs, snapshot = nil, nil, store.Digest(a.job.GetSnapshot())
 	}

@@ -94,11 +94,16 @@ func (s *slots) take(ctx context.Context, kind string) (*slot, error) {
 // is free again.
 func (s *slots) more(held *slot, want *executorv1.Gpu) (set []*slot, ok, ever bool) {
 	count := int(want.GetCount())
-	if held.kind != "gpu" || count == 0 {
+	if count == 0 {
 		return []*slot{held}, true, true
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if held.kind != "gpu" { // a pool named gpu on a node without any
+		held.held = false
+		s.wake()
+		return nil, false, false
+	}
 	fits := 0
 	held.held = false
 	for _, x := range s.all {

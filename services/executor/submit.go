@@ -27,6 +27,9 @@ var (
 	moduleName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$`)
 )
 
+// poolGPU is the queue of all jobs that want a GPU.
+const poolGPU = "gpu"
+
 // refusedEnv would change which code runs, or which device it sees.
 var refusedEnv = map[string]bool{
 	"LD_PRELOAD": true, "LD_LIBRARY_PATH": true, "LD_AUDIT": true, "PYTHONPATH": true, "PYTHONHOME": true, "PATH": true,
@@ -80,6 +83,9 @@ func (s *Service) Submit(ctx context.Context, job *executorv1.Job) (*executorv1.
 func normalize(j *executorv1.Job) {
 	if j.GetPool() == "" {
 		j.Pool = "cpu"
+		if j.GetGpu().GetCount() > 0 {
+			j.Pool = poolGPU
+		}
 	}
 	if j.GetMount() == "" {
 		j.Mount = "work"
@@ -154,8 +160,17 @@ func validate(j *executorv1.Job) error {
 	default:
 		return bad("min_isolation", "%.40q is not a level that this version has", j.GetMinIsolation())
 	}
-	if j.GetGpu().GetCount() > 64 {
-		return bad("gpu.count", "%d is more than 64", j.GetGpu().GetCount())
+	switch n := j.GetGpu().GetCount(); {
+	case n > 64:
+		return bad("gpu.count", "%d is more than 64", n)
+	case n > 0 && j.GetPool() != poolGPU:
+		return bad("pool", "%q has no GPUs: they are in pool %q", j.GetPool(), poolGPU)
+	}
+	if w := j.GetLimits().GetWall(); w != nil && (w.CheckValid() != nil || w.AsDuration() < 0) {
+		return bad("limits.wall", "is not a time that can pass")
+	}
+	if e := j.GetEnvironment().GetInterpreter(); e != "" && (!path.IsAbs(e) || path.Clean(e) != e || strings.ContainsRune(e, 0)) {
+		return bad("environment.interpreter", "%.80q is not a clean absolute path", e)
 	}
 	return validatePaths(j, bad)
 }
@@ -170,7 +185,12 @@ func validatePaths(j *executorv1.Job, bad func(string, string, ...any) error) er
 			paths["writable"] = append(paths["writable"], w)
 		}
 	}
+	mounts := map[string]bool{}
 	for _, d := range j.GetData() {
+		if mounts[d.GetPath()] {
+			return bad("data", "%.80q is mounted twice", d.GetPath())
+		}
+		mounts[d.GetPath()] = true
 		paths["data"] = append(paths["data"], d.GetPath())
 		if !store.Digest(d.GetDigest()).Valid() {
 			return bad("data", "%.80q is not a digest", d.GetDigest())
