@@ -1,9 +1,6 @@
 package edit
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // write puts a hit into the file. Lines that the model left alone are written back as the file's own
 // bytes, so a loose rung never leaks the model's white space.
@@ -45,7 +42,7 @@ func (d *doc) writePart(p part, by int) bool {
 		for _, l := range d.lines[p.start:p.end] {
 			old = append(old, rtrim(l.text))
 		}
-		d.gone = append(d.gone, goneText{by: by, text: strings.Join(old, "\n")})
+		d.gone = append(d.gone, goneText{by: by, lines: old})
 		d.changed = true
 	}
 	d.splice(p.start, p.end, w.lines)

@@ -193,16 +193,13 @@ func alreadyDone(d *doc, o op) bool {
 
 // replacedBy names the earlier block whose match held a line of SEARCH that is gone now.
 func replacedBy(d *doc, search []string) int {
-	have := map[string]bool{}
-	for _, l := range d.view(normRight) {
-		have[l] = true
-	}
+	file := d.view(normRight)
 	for _, s := range search {
-		if s = rtrim(s); s == "" || have[s] {
+		if s = rtrim(s); s == "" {
 			continue
 		}
 		for _, g := range d.gone {
-			if slices.Contains(strings.Split(g.text, "\n"), s) {
+			if slices.Contains(g.lines, s) && !slices.Contains(file, s) {
 				return g.by
 			}
 		}

@@ -222,13 +222,8 @@ func findTypographic(t *try) []hit {
 
 // findBlankDrift is L7: the lines that are not blank agree, the blank ones differ.
 func findBlankDrift(t *try) []hit {
-	var hay, needle []string
-	var where, which []int
-	for i, l := range t.d.view(normRight) {
-		if l != "" {
-			hay, where = append(hay, l), append(where, i)
-		}
-	}
+	var needle []string
+	var which []int
 	for i, l := range normRight.all(t.search) {
 		if l != "" {
 			needle, which = append(needle, l), append(which, i)
@@ -238,6 +233,7 @@ func findBlankDrift(t *try) []hit {
 		return nil
 	}
 	var out []hit
+	hay, where := t.d.sparse().lines, t.d.sparse().at
 	for _, j := range indexAll(hay, needle) {
 		at := make([]int, len(t.search))
 		for k := range at {

@@ -29,11 +29,18 @@ type doc struct {
 	old     []byte
 	gone    []goneText // what blocks of this reply replaced
 	norm    [normCount][]string
+	filled  *sparse
+}
+
+// sparse is the lines of a file that are not blank, right-trimmed, and where they stand.
+type sparse struct {
+	lines []string
+	at    []int
 }
 
 type goneText struct {
-	by   int
-	text string // right-trimmed lines, joined by LF
+	by    int
+	lines []string // right-trimmed
 }
 
 const bom = "\ufeff"
@@ -137,6 +144,7 @@ func (d *doc) render() ([]byte, []int) {
 // splice replaces the lines [from, to).
 func (d *doc) splice(from, to int, with []line) {
 	d.lines = slices.Replace(d.lines, from, to, with...)
+	d.filled = nil
 	for n, v := range d.norm {
 		if v == nil {
 			continue
@@ -169,6 +177,19 @@ func (d *doc) view(n norm) []string {
 		d.norm[n] = v
 	}
 	return d.norm[n]
+}
+
+// sparse gives the lines that are not blank; computed once per state of the file.
+func (d *doc) sparse() *sparse {
+	if d.filled == nil {
+		d.filled = &sparse{}
+		for i, l := range d.view(normRight) {
+			if l != "" {
+				d.filled.lines, d.filled.at = append(d.filled.lines, l), append(d.filled.at, i)
+			}
+		}
+	}
+	return d.filled
 }
 
 func (n norm) line(s string) string {
