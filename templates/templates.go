@@ -8,7 +8,7 @@ import (
 
 // all: keeps files whose names start with an underscore or a dot.
 //
-//go:embed all:2d_diffusion all:MACE all:bandit_lite all:double_descent all:earthquake-prediction all:grokking all:mobilenetV3 all:nanoGPT all:nanoGPT_lite all:seir all:sketch_rnn all:tensorf
+//go:embed all:2d_diffusion all:MACE all:bandit_lite all:double_descent all:earthquake-prediction all:grokking all:mobilenetV3 all:nanoGPT all:nanoGPT_lite all:probes all:seir all:sketch_rnn all:tensorf
 var files embed.FS
 
 // FS holds one folder per template, named as in Names. It is read-only.

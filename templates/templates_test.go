@@ -26,7 +26,7 @@ type result map[string]struct {
 func TestNames_list_the_embedded_templates(t *testing.T) {
 	if got, want := templates.Names(), []string{
 		"2d_diffusion", "MACE", "bandit_lite", "double_descent", "earthquake-prediction", "grokking", "mobilenetV3",
-		"nanoGPT", "nanoGPT_lite", "seir", "sketch_rnn", "tensorf",
+		"nanoGPT", "nanoGPT_lite", "probes", "seir", "sketch_rnn", "tensorf",
 	}; !slices.Equal(got, want) {
 		t.Fatalf("names %v, want %v", got, want)
 	}
@@ -94,6 +94,7 @@ func TestBaselines_give_the_published_numbers(t *testing.T) {
 
 func TestSmokeSize_runs_too(t *testing.T) {
 	figures := map[string][]string{
+		"probes":                {"layers.png", "strength.png"},
 		"sketch_rnn":            {"drawings.png", "losses.png", "quality.png"},
 		"nanoGPT_lite":          {"losses.png", "test_loss.png"},
 		"2d_diffusion":          {"samples.png", "losses.png", "quality.png"},
@@ -158,6 +159,11 @@ func TestLiteSize_shows_the_known_effects(t *testing.T) {
 		{"nanoGPT_lite", "words", "excess", 0.01, 0.08},
 		{"sketch_rnn", "face", "test_loss", -4.4, -4},
 		{"sketch_rnn", "house", "test_loss", -4.2, -3.85},
+		{"probes", "layer_1", "depth_r2", 0.9, 1}, // a third of it at layer 0
+		{"probes", "layer_0", "depth_r2", 0, 0.5},
+		{"probes", "layer_1", "top_accuracy", 0.8, 0.95},
+		{"probes", "chosen", "steering_success", 0.9, 1},
+		{"probes", "chosen", "unsteered_success", 0, 0.05},
 	}
 	measured := map[string]result{}
 	for _, tt := range tests {
