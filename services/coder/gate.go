@@ -61,12 +61,12 @@ func (g gate) check(ctx context.Context, changes edit.Changes, w *workspace) (fi
 		case ".py":
 			python = append(python, c)
 		case ".json":
-			if err := jsonProblem(c.Data); err != nil {
+			if err := jsonProblem(c.Data); err != nil && (c.Created || jsonProblem(c.Old) == nil) {
 				f.add(c, err.line, "JSON: "+err.message)
 			}
 		case ".yaml", ".yml":
-			var n yaml.Node
-			if err := yaml.Unmarshal(c.Data, &n); err != nil {
+			var n, old yaml.Node
+			if err := yaml.Unmarshal(c.Data, &n); err != nil && (c.Created || yaml.Unmarshal(c.Old, &old) == nil) {
 				f.add(c, 0, "YAML: "+headOf(oneLine(err.Error()), 200))
 			}
 		}

@@ -1,6 +1,7 @@
 package coder_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -69,6 +70,16 @@ func TestService_HopelessModelsEndWithinTheLimits(t *testing.T) {
 			}
 			if n := got.GetUsage().GetCalls(); n != c.calls+1 {
 				t.Errorf("%d calls, want the plan and %d", n, c.calls)
+			}
+			var rep struct {
+				Counts struct {
+					Calls      int32
+					FirstReply bool `json:"first_reply"`
+					Lines      int
+				}
+			}
+			if data, err := store.GetBytes(t.Context(), l.blobs, store.Digest(got.GetReportDigest()), 1<<20); err != nil || json.Unmarshal(data, &rep) != nil || rep.Counts.Calls != c.calls || rep.Counts.FirstReply || rep.Counts.Lines > 0 {
+				t.Errorf("the report counts %+v, %v", rep.Counts, err)
 			}
 			if !strings.Contains(got.GetFeedback(), c.says) {
 				t.Errorf("the feedback lacks %q:\n%s", c.says, got.GetFeedback())

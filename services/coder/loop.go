@@ -310,7 +310,7 @@ func (t *talk) finish(ctx context.Context, e edited, extra map[string][]byte) (E
 	for _, text := range t.report.warnings() {
 		out.Warnings = append(out.Warnings, Warning{Code: "edit-corrected", Text: text})
 	}
-	t.report.Outcome = e.result.String()
+	t.report.Outcome, t.report.Counts = e.result.String(), t.count(e, out.Added+out.Removed)
 	return out, s.keep(ctx, &out, t.reply, t.report)
 }
 

@@ -11,6 +11,52 @@ type report struct {
 	Step    string   `json:"step"`
 	Outcome string   `json:"outcome"`
 	Rounds  []*round `json:"rounds"`
+	Counts  counters `json:"counts"`
+}
+
+// counters are what one instruction adds to a model's statistics.
+type counters struct {
+	Calls         int            `json:"calls"`
+	FirstReply    bool           `json:"first_reply"` // the first reply was applied
+	FormatRetries int            `json:"format_retries"`
+	SyntaxRetries int            `json:"syntax_retries"`
+	EmptyRetries  int            `json:"empty_retries"`
+	LazyRetries   int            `json:"lazy_retries"`
+	OtherFormat   int            `json:"other_format"`
+	Questions     int            `json:"questions"` // asked once about sound edits
+	Corrections   int            `json:"corrections"`
+	Rungs         map[string]int `json:"rungs,omitempty"` // of the reply that was applied
+	Lines         int            `json:"lines"`           // added and removed
+	OutputTokens  int64          `json:"output_tokens"`   // of all calls
+	TokensPerLine float64        `json:"tokens_per_line,omitempty"`
+}
+
+// count sums an instruction up.
+func (t *talk) count(e edited, lines int) counters {
+	c := counters{
+		Calls: t.calls, FirstReply: t.counts.WellFormed > 0 && e.result == Changed, FormatRetries: t.format, SyntaxRetries: t.syntax, EmptyRetries: t.empty,
+		LazyRetries: t.lazy, OtherFormat: t.other, Questions: t.checked, Lines: lines, OutputTokens: t.usage.Output,
+	}
+	for _, r := range t.report.Rounds {
+		for _, b := range r.Blocks {
+			if b.Corrected {
+				c.Corrections++
+			}
+		}
+	}
+	if e.result != Changed || len(t.report.Rounds) == 0 {
+		return c
+	}
+	c.Rungs = map[string]int{}
+	for _, b := range t.report.Rounds[len(t.report.Rounds)-1].Blocks {
+		for _, g := range b.Rungs {
+			c.Rungs[g]++
+		}
+	}
+	if lines > 0 {
+		c.TokensPerLine = float64(c.OutputTokens) / float64(lines)
+	}
+	return c
 }
 
 // round is one reply.

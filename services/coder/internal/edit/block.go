@@ -90,7 +90,7 @@ func (pl *planner) redirect(b *BlockReport, path string, o op, i int) (string, *
 		return "", prob
 	}
 	named := b.Path
-	b.Path, pl.prev = path, path
+	b.Path, pl.prev, b.Corrected = path, path, true
 	warn, prob := pl.block(b, d, i)
 	note := fmt.Sprintf("the text is not in %s but in %s, and was changed there", named, path)
 	if warn != "" {

@@ -181,7 +181,7 @@ func (pl *planner) step(i int) (BlockReport, []string, *problem) {
 	b.Path, pl.prev = path, path
 	var warns []string
 	if warn != "" {
-		warns = append(warns, warn)
+		warns, b.Corrected = append(warns, warn), true
 	}
 	d, prob := pl.doc(path)
 	if prob != nil {

@@ -166,8 +166,10 @@ type BlockReport struct {
 	At     int      `json:"at,omitempty"` // first line in the file, from 1
 	Cause  string   `json:"cause,omitempty"`
 	Lazy   bool     `json:"lazy,omitempty"` // refused because it leaves code out
-	Hint   string   `json:"-"`              // what the model is shown
-	Asked  string   `json:"-"`              // of a failed block, what it asked for: equal for the same block sent again
+	// Corrected says that the file was not the one named, but found by case, tail, folders or content.
+	Corrected bool   `json:"corrected,omitempty"`
+	Hint      string `json:"-"` // what the model is shown
+	Asked     string `json:"-"` // of a failed block, what it asked for: equal for the same block sent again
 }
 
 // Rungs lists every rung that a reply used, sorted.
