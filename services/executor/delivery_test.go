@@ -27,7 +27,7 @@ func queueIsEmpty(t *testing.T, w *world) {
 func TestExecutor_DoubledMessagesHaveOneEffect(t *testing.T) {
 	w := open(t)
 	var ids []string
-	for i := range 6 {
+	for i := range size(6, 1000) {
 		j := w.job(fmt.Sprintf("doubled-%d", i), good)
 		j.Env = map[string]string{"NULLIUS_SIZE": "lite"}
 		w.submit(w.client, j)
@@ -52,7 +52,7 @@ func TestExecutor_DoubledMessagesHaveOneEffect(t *testing.T) {
 func TestExecutor_CancelAgainstCompletionHasOneEnd(t *testing.T) {
 	w := open(t)
 	var jobs []*executorv1.Job
-	for i := range 24 {
+	for i := range size(24, 1000) {
 		j := w.job(fmt.Sprintf("race-%d", i), good)
 		j.Argv, j.Measure, j.Outputs = []string{"sh", "-c", "sleep 0.02"}, false, []*executorv1.Output{{Glob: "run_1/**"}}
 		w.submit(w.client, j)

@@ -276,6 +276,15 @@ func TestRestart_AJobThatKillsItsExecutorIsDead(t *testing.T) {
 	if r.GetEndReason() != executorv1.EndReason_DEAD || len(r.GetEarlier()) != 2 {
 		t.Errorf("%v", r)
 	}
+	queueIsEmpty(t, c.world)
+	dead, err := c.bus.JS.Stream(t.Context(), subject.StreamJobsDead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	letter, err := dead.GetLastMsgForSubject(t.Context(), subject.JobDead("cpu"))
+	if err != nil || !bytes.Contains(letter.Data, []byte("soon after the program began")) {
+		t.Errorf("the dead letter: %v, %v", letter, err)
+	}
 }
 
 func TestRestart_ClearsWhatAKilledExecutorLeft(t *testing.T) {
