@@ -102,6 +102,36 @@ func TestStartStudy_stopsWhatThisMachineCannotRun(t *testing.T) {
 	}
 }
 
+// TestStartStudy_passesRequirementsOn: this machine is not asked for what is installed later, and every job names the file and what else stays visible.
+func TestStartStudy_passesRequirementsOn(t *testing.T) {
+	w := newWorld(t)
+	w.missing = func(modules []string) ([]string, error) { return modules, nil }
+	files := toy()
+	files["experiment.py"] = "import nosuch\n" + files["experiment.py"]
+	files["packages.txt"] = "nosuch==1.0\n"
+	files["template.yaml"] = "python: {modules: [nosuch], requirements: packages.txt}\ndebian: [python3-numpy]\n"
+	up, err := w.upload("packed", files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts := up.GetTemplate().GetFacts()
+	st, err := w.api.StartStudy(t.Context(), &gatewayv1.StartStudyRequest{Template: "templates/packed", Settings: &gatewayv1.StudySettings{Model: "m", Ideas: 1, Until: "novelty"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.until(st.GetStudy().GetName(), gatewayv1.IdeaState_SUCCEEDED)
+	w.w.mu.Lock()
+	defer w.w.mu.Unlock()
+	if len(w.w.jobs) == 0 {
+		t.Error("no job was sent")
+	}
+	for id, j := range w.w.jobs {
+		if e := j.GetEnvironment(); e.GetRequirements() == "" || e.GetRequirements() != facts.GetRequirements() || !e.GetSystemPackages() || !slices.Equal(e.GetModules(), []string{"nosuch"}) {
+			t.Errorf("job %s: %v, facts %v", id, e, facts)
+		}
+	}
+}
+
 func TestStartStudy_saysThatPapersStaySource(t *testing.T) {
 	w := newWorld(t)
 	w.latex = func() bool { return false }

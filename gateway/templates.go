@@ -82,7 +82,19 @@ func (t *templates) add(ctx context.Context, name, dir string) (*gatewayv1.Templ
 	if err != nil {
 		return nil, nil, err
 	}
-	out := &gatewayv1.Template{Name: "templates/" + name, Snapshot: string(digest), Facts: factsOf(tpl), Uploaded: timestamppb.New(time.Now())}
+	facts := factsOf(tpl)
+	if file := tpl.Python.Requirements; file != "" {
+		lines, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(file)))
+		if err != nil {
+			return nil, nil, err
+		}
+		d, err := store.PutBytes(ctx, t.blobs, lines)
+		if err != nil {
+			return nil, nil, err
+		}
+		facts.Requirements, facts.SystemPackages = string(d), len(tpl.Debian) > 0
+	}
+	out := &gatewayv1.Template{Name: "templates/" + name, Snapshot: string(digest), Facts: facts, Uploaded: timestamppb.New(time.Now())}
 	data, err := protojson.Marshal(out)
 	if err != nil {
 		return nil, nil, err

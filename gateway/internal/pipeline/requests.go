@@ -74,8 +74,9 @@ func (c *Core) job(id, study, idea, step, tree, size string) *executorv1.Job {
 	f := c.Template.GetFacts()
 	j := &executorv1.Job{
 		JobId: id, Labels: map[string]string{"study": study, "idea": idea, "step": step}, Pool: c.pool(), Snapshot: tree,
-		Env: jobEnv(f, size), Environment: &executorv1.Environment{Modules: f.GetModules()}, Size: size,
-		Mount: "results/" + c.Template.GetName() + "/" + idea,
+		Env: jobEnv(f, size), Size: size,
+		Environment: &executorv1.Environment{Modules: f.GetModules(), Requirements: f.GetRequirements(), SystemPackages: f.GetSystemPackages()},
+		Mount:       "results/" + c.Template.GetName() + "/" + idea,
 	}
 	if j.GetPool() == "gpu" {
 		j.Gpu = &executorv1.Gpu{Count: 1}

@@ -965,8 +965,10 @@ type TemplateFacts struct {
 	PairedSeeds      bool                   `protobuf:"varint,14,opt,name=paired_seeds,json=pairedSeeds,proto3" json:"paired_seeds,omitempty"`
 	Foreign          bool                   `protobuf:"varint,15,opt,name=foreign,proto3" json:"foreign,omitempty"` // no template.yaml: the whole tree is writable while it runs
 	SeedIdeas        []*v1.Idea             `protobuf:"bytes,16,rep,name=seed_ideas,json=seedIdeas,proto3" json:"seed_ideas,omitempty"`
-	SmokeSeconds     int32                  `protobuf:"varint,17,opt,name=smoke_seconds,json=smokeSeconds,proto3" json:"smoke_seconds,omitempty"` // what a smoke run should take, at least 1; 0: no smoke size, hence no smoke runs
-	Imported         []*v1.Measurement      `protobuf:"bytes,18,rep,name=imported,proto3" json:"imported,omitempty"`                              // of a run_0 that came along
+	SmokeSeconds     int32                  `protobuf:"varint,17,opt,name=smoke_seconds,json=smokeSeconds,proto3" json:"smoke_seconds,omitempty"`       // what a smoke run should take, at least 1; 0: no smoke size, hence no smoke runs
+	Imported         []*v1.Measurement      `protobuf:"bytes,18,rep,name=imported,proto3" json:"imported,omitempty"`                                    // of a run_0 that came along
+	Requirements     string                 `protobuf:"bytes,19,opt,name=requirements,proto3" json:"requirements,omitempty"`                            // blob of the file of Python packages that are installed before the first run; empty: none
+	SystemPackages   bool                   `protobuf:"varint,20,opt,name=system_packages,json=systemPackages,proto3" json:"system_packages,omitempty"` // the template names Debian packages beside them, which stay visible
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -1125,6 +1127,20 @@ func (x *TemplateFacts) GetImported() []*v1.Measurement {
 		return x.Imported
 	}
 	return nil
+}
+
+func (x *TemplateFacts) GetRequirements() string {
+	if x != nil {
+		return x.Requirements
+	}
+	return ""
+}
+
+func (x *TemplateFacts) GetSystemPackages() bool {
+	if x != nil {
+		return x.SystemPackages
+	}
+	return false
 }
 
 type StudyAccepted struct {
@@ -2647,7 +2663,7 @@ const file_nullius_gateway_v1_journal_proto_rawDesc = "" +
 	"\vTemplateRef\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bsnapshot\x18\x02 \x01(\tR\bsnapshot\x127\n" +
-	"\x05facts\x18\x03 \x01(\v2!.nullius.gateway.v1.TemplateFactsR\x05facts\"\xeb\x05\n" +
+	"\x05facts\x18\x03 \x01(\v2!.nullius.gateway.v1.TemplateFactsR\x05facts\"\xb8\x06\n" +
 	"\rTemplateFacts\x12\x14\n" +
 	"\x05title\x18\x01 \x01(\tR\x05title\x12\x16\n" +
 	"\x06system\x18\x02 \x01(\tR\x06system\x12)\n" +
@@ -2668,7 +2684,9 @@ const file_nullius_gateway_v1_journal_proto_rawDesc = "" +
 	"\n" +
 	"seed_ideas\x18\x10 \x03(\v2\x17.nullius.record.v1.IdeaR\tseedIdeas\x12#\n" +
 	"\rsmoke_seconds\x18\x11 \x01(\x05R\fsmokeSeconds\x12:\n" +
-	"\bimported\x18\x12 \x03(\v2\x1e.nullius.record.v1.MeasurementR\bimported\x1a6\n" +
+	"\bimported\x18\x12 \x03(\v2\x1e.nullius.record.v1.MeasurementR\bimported\x12\"\n" +
+	"\frequirements\x18\x13 \x01(\tR\frequirements\x12'\n" +
+	"\x0fsystem_packages\x18\x14 \x01(\bR\x0esystemPackages\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe3\x01\n" +
