@@ -185,6 +185,9 @@ func (c *cli) submitCommand() *cobra.Command {
 					if err != nil {
 						return err
 					}
+					for _, w := range got.GetIdea().GetWarnings() {
+						fmt.Fprintln(c.err, "warning:", clean(w.GetText()))
+					}
 					if err := c.emit(got.GetIdea(), func(w *tabwriter.Writer) { fmt.Fprintln(w, strings.TrimPrefix(got.GetIdea().GetName(), "studies/")) }); err != nil {
 						return err
 					}

@@ -48,6 +48,11 @@ func TestRun_budget(t *testing.T) {
 	if !strings.Contains(shown, "WAITING(BUDGET)") || !strings.Contains(shown, "nullius approve bandit_lite-1 --add-budget 1") {
 		t.Errorf("it does not say what it waits for:\n%s", shown)
 	}
+	for _, command := range [][]string{{"watch", "bandit_lite-1"}, {"watch", "bandit_lite-1/idea-1"}, {"wait", "bandit_lite-1", "--timeout", "1m"}, {"wait", "bandit_lite-1/idea-1", "--timeout", "1m"}} {
+		if code, out, errOut := nullius(t, append(at, command...)...); code != exitWaiting {
+			t.Errorf("%v: exit code %d\n%s%s", command, code, out, errOut)
+		}
+	}
 	spentOf := func() (spent, calls int64) {
 		t.Helper()
 		code, out, errOut := nullius(t, append(at, "cost", "bandit_lite-1", "-o", "json")...)

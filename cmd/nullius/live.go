@@ -23,7 +23,7 @@ const (
 	lastLines    = 40                     // of a failing output (interface.md section 3)
 )
 
-// view shows a study or idea until it ends, waits for a person, or Ctrl-C closes the view.
+// view shows a study or idea until it ends, waits for a person, or Ctrl-C closes the view. Its error is the exit code of what came of it, as run's.
 func (c *cli) view(ctx context.Context, cl *client, r ref, o watchOptions) error {
 	view, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
@@ -32,10 +32,14 @@ func (c *cli) view(ctx context.Context, cl *client, r ref, o watchOptions) error
 	case view.Err() != nil && ctx.Err() == nil:
 		fmt.Fprintf(c.err, "view closed; study %s goes on. nullius watch %s\n", r.study, r)
 		return exit(exitInterrupted)
-	case err != nil || told != nil || c.output != "table":
+	case err != nil:
 		return err
+	case told == nil && c.output == "table":
+		if err := c.sayFailures(ctx, cl, r); err != nil {
+			return err
+		}
 	}
-	return c.sayFailures(ctx, cl, r)
+	return c.outcome(ctx, cl, r)
 }
 
 // show watches with a live tree where the output is a terminal that can show one, with lines elsewhere. told has the ideas whose end the tree has told; nil: lines.

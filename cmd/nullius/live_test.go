@@ -208,7 +208,7 @@ func TestTree(t *testing.T) {
 	t.Run("what waits says so with the command that goes on", func(t *testing.T) {
 		study := startStudy(t, address, f, func(s *gatewayv1.StudySettings) { s.Gates = []string{"experiments"} })
 		p := watch(t, 60, 24, []string{"NO_COLOR=1"}, study)
-		if code := p.ends(30 * time.Second); code != exitDone {
+		if code := p.ends(30 * time.Second); code != exitWaiting {
 			t.Errorf("exit %d", code)
 		}
 		p.once("WAITING(APPROVAL)", "waits for your approval before experiments, since", "next: nullius approve")
@@ -250,7 +250,7 @@ func TestTree(t *testing.T) {
 		}
 		study := startStudy(t, address, bad, func(s *gatewayv1.StudySettings) { s.MaxTries = 1 })
 		p := watch(t, 100, 24, nil, study)
-		if code := p.ends(30 * time.Second); code != exitDone {
+		if code := p.ends(30 * time.Second); code != exitUnwanted {
 			t.Errorf("exit %d", code)
 		}
 		want := []string{"NO_SUCCESSFUL_RUN: no run succeeded", "last lines of experiments/run-1/execute-1", "| NameError: name 'no_such_name' is not defined", "next: nullius logs", "trace: "}
@@ -258,8 +258,8 @@ func TestTree(t *testing.T) {
 		var lines bytes.Buffer
 		c := exec.Command(bin, "watch", strings.TrimPrefix(study, "studies/"), "--address", address)
 		c.Stdout = &lines
-		if err := c.Run(); err != nil {
-			t.Error(err)
+		if err := c.Run(); c.ProcessState.ExitCode() != exitUnwanted {
+			t.Errorf("exit code %d, %v", c.ProcessState.ExitCode(), err)
 		}
 		for _, text := range want {
 			if !strings.Contains(lines.String(), text) {

@@ -39,6 +39,7 @@ type cli struct {
 	dataDir  string
 	output   string
 	logLevel string
+	logAsked bool // logLevel is the user's, not the default
 	yes      bool
 }
 
@@ -60,14 +61,22 @@ func (c *cli) root() *cobra.Command {
 	f.StringVar(&c.address, "address", envOr("NULLIUS_ADDRESS", "127.0.0.1:7700"), "server to talk to")
 	f.StringVar(&c.dataDir, "data-dir", envOr("NULLIUS_DATA_DIR", ""), "data folder of a server in this process (default $XDG_DATA_HOME/nullius)")
 	f.StringVarP(&c.output, "output", "o", envOr("NULLIUS_OUTPUT", "table"), "table, json or jsonl")
-	f.StringVar(&c.logLevel, "log-level", envOr("NULLIUS_LOG_LEVEL", "warn"), "debug, info, warn or error")
+	f.StringVar(&c.logLevel, "log-level", os.Getenv("NULLIUS_LOG_LEVEL"), "debug, info, warn or error (default warn; error beside the output of run and demo, whose services log to nullius.log in the data folder)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		switch c.output {
 		case "table", "json", "jsonl":
+		default:
+			return usage("-o %s: table, json and jsonl are known", c.output)
+		}
+		if c.logAsked = c.logLevel != ""; !c.logAsked {
+			c.logLevel = "warn"
+		}
+		switch c.logLevel {
+		case "debug", "info", "warn", "error":
 			return nil
 		}
-		return usage("-o %s: table, json and jsonl are known", c.output)
+		return usage("--log-level %s: debug, info, warn and error are known", c.logLevel)
 	}
 	root.AddCommand(c.runCommand(), c.demoCommand(), c.serveCommand(), c.doctorCommand(), c.versionCommand(), c.apiCommand(), c.configCommand(), c.reviewCommand(), c.templateCommand(), c.modelsCommand(), c.literatureCommand(), c.ideasCommand())
 	root.AddCommand(c.showCommands()...)

@@ -16,8 +16,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"nullius.dev/kit/app"
+	"nullius.dev/kit/app/process"
 	"nullius.dev/kit/fault"
-	"nullius.dev/kit/telemetry"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
 	recordv1 "nullius.dev/proto/gen/nullius/record/v1"
 	"nullius.dev/services/ideation"
@@ -117,7 +117,15 @@ func (c *cli) hosted(ctx context.Context, needServer bool, f func(cl *client, lo
 		return c.with(ctx, func(cl *client) error { return f(cl, false) })
 	}
 	c.err = &shared{own: c.err, now: c.err}
-	s, err := startSuite(ctx, suiteConfig{DataDir: c.dataDir, Listen: c.address, Log: telemetry.NewLogger(c.err, c.logLevel)})
+	if c.dataDir == "" {
+		c.dataDir = process.DefaultDataDir()
+	}
+	log, file, err := c.hostedLog(c.dataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	s, err := startSuite(ctx, suiteConfig{DataDir: c.dataDir, Listen: c.address, Log: log})
 	if err != nil {
 		return err
 	}
@@ -125,7 +133,7 @@ func (c *cli) hosted(ctx context.Context, needServer bool, f func(cl *client, lo
 		return errors.Join(s.weak, s.host.Stop())
 	}
 	c.address = s.gateway.Address() // port 0 has become a real one
-	fmt.Fprintf(c.err, "serving on http://%s, data in %s\n", c.address, s.dataDir)
+	fmt.Fprintf(c.err, "serving on http://%s, data in %s, log in %s\n", c.address, s.dataDir, logName)
 	cl, err := dial(s.gateway.Address())
 	if err != nil {
 		return errors.Join(err, s.host.Stop())
@@ -212,14 +220,9 @@ func (c *cli) finish(ctx context.Context, cl *client, study, template, results s
 		return err
 	}
 	st := got.GetStudy()
-	good, waits := 0, false
 	for _, i := range st.GetIdeas() {
 		if i.GetState() == gatewayv1.IdeaState_WAITING {
-			waits = true
 			continue
-		}
-		if i.GetState() == gatewayv1.IdeaState_SUCCEEDED {
-			good++
 		}
 		dir, err := c.writeResults(ctx, cl, i.GetName(), template, results)
 		if err != nil {
@@ -234,15 +237,7 @@ func (c *cli) finish(ctx context.Context, cl *client, study, template, results s
 			c.sayStudyFailure(ctx, cl, st)
 		}
 	}
-	switch {
-	case waits || st.GetState() == gatewayv1.IdeaState_WAITING:
-		return exit(exitWaiting)
-	case st.GetState() == gatewayv1.IdeaState_FAILED:
-		return exit(exitUnwanted)
-	case good == 0:
-		return exit(exitUnwanted)
-	}
-	return nil
+	return outcomeOfStudy(st)
 }
 
 // sayEnd says how an idea ended, unless a tree has told that.

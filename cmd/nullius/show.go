@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -206,6 +207,9 @@ func (c *cli) showIdea(ctx context.Context, cl *client, r ref) error {
 			}
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", st.GetStep(), outcome, took, clean(st.GetText()))
 		}
+		if next := i.GetNovelty().GetNext(); next != "" && next != s.GetNext() {
+			fmt.Fprintf(w, "note\tnovelty is undecided; next: %s\n", clean(next))
+		}
 		for _, warning := range i.GetWarnings() {
 			fmt.Fprintf(w, "note\t%s\n", clean(warning.GetText()))
 		}
@@ -291,7 +295,7 @@ func (c *cli) waitCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&want, "for", "ENDED", "a state, or ENDED for any final one")
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long (0: never)")
-	cmd.Flags().BoolVar(&exitStatus, "exit-status", false, "exit 3 when it ended in another state than SUCCEEDED")
+	cmd.Flags().BoolVar(&exitStatus, "exit-status", false, "exit 3 when it did not succeed; a study needs an idea that did")
 	return cmd
 }
 
@@ -311,21 +315,23 @@ func (c *cli) wait(ctx context.Context, cl *client, name, want string, timeout t
 		defer cancel()
 	}
 	for {
-		state, reason, err := c.state(ctx, cl, r)
+		state, err := c.state(ctx, cl, r)
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
 		switch {
 		case err == nil && (state.String() == want || (want == "ENDED" && ended(state))):
-			if exitStatus && state != gatewayv1.IdeaState_SUCCEEDED {
-				return exit(exitUnwanted)
+			if exitStatus {
+				return c.outcome(ctx, cl, r)
 			}
 			return nil
-		case err == nil && want != "WAITING" && state == gatewayv1.IdeaState_WAITING && standsStill(state, reason):
-			fmt.Fprintf(c.err, "%s is WAITING(%s)\n", r, reason)
-			return exit(exitWaiting)
 		case err == nil && ended(state):
 			return exit(exitUnwanted)
+		case err == nil && want != "WAITING":
+			if still, err := c.settled(ctx, cl, r); err == nil && still && errors.Is(c.outcome(ctx, cl, r), exit(exitWaiting)) {
+				fmt.Fprintf(c.err, "%s is WAITING for a person\nnext: nullius show %s\n", r, r)
+				return exit(exitWaiting)
+			}
 		}
 		select {
 		case <-time.After(300 * time.Millisecond):
@@ -338,11 +344,11 @@ func (c *cli) wait(ctx context.Context, cl *client, name, want string, timeout t
 	}
 }
 
-func (c *cli) state(ctx context.Context, cl *client, r ref) (gatewayv1.IdeaState_Value, gatewayv1.WaitReason_Value, error) {
+func (c *cli) state(ctx context.Context, cl *client, r ref) (gatewayv1.IdeaState_Value, error) {
 	if r.idea == "" {
 		s, err := cl.GetStudy(ctx, &gatewayv1.GetStudyRequest{Name: r.name()})
-		return s.GetStudy().GetState(), s.GetStudy().GetWaitReason(), err
+		return s.GetStudy().GetState(), err
 	}
 	i, err := cl.GetIdea(ctx, &gatewayv1.GetIdeaRequest{Name: r.name()})
-	return i.GetIdea().GetSummary().GetState(), i.GetIdea().GetSummary().GetWaitReason(), err
+	return i.GetIdea().GetSummary().GetState(), err
 }

@@ -192,6 +192,49 @@ func (c *cli) settled(ctx context.Context, cl *client, r ref) (bool, error) {
 	return waits, nil // with none waiting the study's own end is about to come
 }
 
+// outcome is the exit code of a study or idea that moves no further by itself; nil: something came of it.
+func (c *cli) outcome(ctx context.Context, cl *client, r ref) error {
+	if r.idea == "" {
+		got, err := cl.GetStudy(ctx, &gatewayv1.GetStudyRequest{Name: r.name()})
+		if err != nil {
+			return err
+		}
+		return outcomeOfStudy(got.GetStudy())
+	}
+	got, err := cl.GetIdea(ctx, &gatewayv1.GetIdeaRequest{Name: r.name()})
+	if err != nil {
+		return err
+	}
+	return outcomeOfState(got.GetIdea().GetSummary().GetState())
+}
+
+// outcomeOfStudy: a study that went through counts by its ideas (interface.md, exit codes).
+func outcomeOfStudy(st *gatewayv1.Study) error {
+	if s := st.GetState(); s == gatewayv1.IdeaState_WAITING || s == gatewayv1.IdeaState_FAILED {
+		return outcomeOfState(s)
+	}
+	best := error(exit(exitUnwanted))
+	for _, i := range st.GetIdeas() {
+		switch i.GetState() {
+		case gatewayv1.IdeaState_WAITING:
+			return exit(exitWaiting)
+		case gatewayv1.IdeaState_SUCCEEDED:
+			best = nil
+		}
+	}
+	return best
+}
+
+func outcomeOfState(s gatewayv1.IdeaState_Value) error {
+	switch s {
+	case gatewayv1.IdeaState_SUCCEEDED:
+		return nil
+	case gatewayv1.IdeaState_WAITING:
+		return exit(exitWaiting)
+	}
+	return exit(exitUnwanted)
+}
+
 func ended(s gatewayv1.IdeaState_Value) bool {
 	switch s {
 	case gatewayv1.IdeaState_SUCCEEDED, gatewayv1.IdeaState_REJECTED, gatewayv1.IdeaState_FAILED, gatewayv1.IdeaState_CANCELLED:
