@@ -41,14 +41,17 @@ func pss(pids []int) (own, shared uint64) {
 		var whole, shmem uint64
 		for line := range strings.Lines(string(b)) {
 			name, v, _ := strings.Cut(line, ":")
-			if name != "Pss" && name != "Pss_Shmem" {
+			if name != "Pss" && name != "Pss_Shmem" && name != "SwapPss" {
 				continue
 			}
 			n, _ := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(v), "kB")), 10, 64)
-			if name == "Pss" {
+			switch name {
+			case "Pss":
 				whole = n * kib
-			} else {
+			case "Pss_Shmem":
 				shmem = n * kib
+			default:
+				own += n * kib // what was moved to the host's swap is used as well
 			}
 		}
 		own, shared = own+whole-min(shmem, whole), shared+shmem
