@@ -15,7 +15,12 @@
 //	jobs.go      streams, buckets, and the record of a job with its CAS
 //	node.go      slots, fetching, heartbeats, recovery
 //	claim.go     what to do with a delivered message
-//	attempt.go   one attempt: stage, run, collect, commit
+//	attempt.go   one attempt: stage, run, collect
+//	commit.go    how it comes into the record, or gives the job back
+//	full.go      what waits for room in a store
+//	deadletter.go, prune.go   messages and records that nobody needs any more
+//	slots.go     places for jobs
+//	gpus.go, gpustate.go, gpuuse.go   who may use a GPU, and what a job did with it
 //	logs.go      log chunks for watchers, head and tail for keeping
 //	watch.go     the stream of one job
 package executor
