@@ -51,16 +51,46 @@ func Feedback(r Report, t Tree, p Policy) string {
 			text += k.Hint + "\n"
 			shown++
 		}
-		if len(text) > maxBlockFeedback {
-			text = clip(text, maxBlockFeedback-10) + "\n```\n"
-		}
+		text = shorten(text, maxBlockFeedback)
 		if b.Len()+len(text) > maxFeedback {
 			b.WriteString("\nFurther blocks failed too.\n")
 			break
 		}
 		b.WriteString(text)
 	}
+	for i, w := range r.Warnings { // what was read otherwise than written
+		if note := "\nNote: " + clip(w, 400) + ".\n"; i < maxHints && b.Len()+len(note) <= maxFeedback {
+			b.WriteString(note)
+		}
+	}
 	return b.String()
+}
+
+// shorten cuts a text at the end of a line and closes a fence that it cuts open.
+func shorten(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	const room = 40
+	s = clip(s, n-room)
+	if i := strings.LastIndexByte(s, '\n'); i > 0 {
+		s = s[:i]
+	}
+	open := ""
+	for l := range strings.Lines(s) {
+		l = strings.TrimRight(l, "\n")
+		switch f, ok := parseFence(l); {
+		case open == "" && ok && indentOf(l) == "":
+			open = strings.Repeat(string(f.char), f.count)
+		case open != "" && l == open:
+			open = ""
+		}
+	}
+	s += "\n[… cut]\n"
+	if open != "" && len(open) < room-20 {
+		s += open + "\n"
+	}
+	return s
 }
 
 func count(noun string, numbers []string, one, many string) string {
