@@ -15,7 +15,6 @@ import (
 
 	"nullius.dev/gateway/template"
 	"nullius.dev/kit/fault"
-	"nullius.dev/kit/sandbox"
 )
 
 // prepareCommand gets what a template needs beside its files: Debian's packages and data.
@@ -45,7 +44,7 @@ func (c *cli) prepare(ctx context.Context, arg, size string, install bool) error
 	if err := c.debian(ctx, t.Debian, install); err != nil {
 		return err
 	}
-	box, err := sandbox.New(ctx, sandbox.DefaultConfig(), newLogger("error"))
+	box, err := openSandbox(ctx, newLogger("error"))
 	if err != nil {
 		return err
 	}

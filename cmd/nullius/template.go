@@ -15,7 +15,6 @@ import (
 	"nullius.dev/gateway/template"
 	"nullius.dev/kit/app/process"
 	"nullius.dev/kit/fault"
-	"nullius.dev/kit/sandbox"
 	"nullius.dev/templates"
 )
 
@@ -70,7 +69,7 @@ func (c *cli) tryTemplate(ctx context.Context, arg string) ([]check, error) {
 		return nil, err
 	}
 	defer func() { _ = remove() }()
-	box, err := sandbox.New(ctx, sandbox.DefaultConfig(), newLogger("error"))
+	box, err := openSandbox(ctx, newLogger("error"))
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +170,7 @@ func readTemplate(ctx context.Context, arg string, starting bool) []check {
 	defer func() { _ = remove() }()
 	o := template.Options{Name: name}
 	var quick *template.Interpreter
-	box, err := sandbox.New(ctx, sandbox.DefaultConfig(), newLogger("error"))
+	box, err := openSandbox(ctx, newLogger("error"))
 	if err == nil {
 		defer func() { _ = box.Close() }()
 		if python, err := box.FindPython(ctx, "", nil); err == nil {
