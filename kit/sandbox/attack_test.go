@@ -126,6 +126,9 @@ func besiege(t *testing.T, attacks []assault, env ...string) {
 
 func (a assault) against(t *testing.T, s *sandbox.Sandbox, env []string) {
 	tree := t.TempDir()
+	if err := os.Chmod(filepath.Dir(tree), 0o711); err != nil { // where nothing can be mounted, other users must get in
+		t.Fatal(err)
+	}
 	out, template := filepath.Join(tree, "run_1"), filepath.Join(tree, "template.txt")
 	if err := os.Mkdir(out, 0o755); err != nil {
 		t.Fatal(err)

@@ -43,3 +43,22 @@ func TestOrdinaryUser(t *testing.T) {
 		t.Errorf("%v\n%s", err, tail(string(out)))
 	}
 }
+
+// TestContainer runs attacks at landlock once more as root without the right to mount, which is what default containers give.
+func TestContainer(t *testing.T) {
+	if shared {
+		t.Log("not run: needs root")
+		return
+	}
+	setpriv, err := exec.LookPath("setpriv")
+	if err != nil {
+		t.Fatalf("%v (install: sudo apt-get install -y util-linux)", err)
+	}
+	cmd := exec.Command(setpriv, "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin", os.Args[0],
+		"-test.run=^(TestAttack_(kernel|secrets|network|leftovers))$/^landlock$")
+	cmd.Env = append(os.Environ(), "TMPDIR=/tmp")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "PASS") {
+		t.Errorf("%v\n%s", err, tail(string(out)))
+	}
+}
