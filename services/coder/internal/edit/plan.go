@@ -123,7 +123,7 @@ func planOps(t Tree, ops []op, p Policy) (Changes, Report) {
 		b, warns, prob := pl.step(i)
 		if prob != nil {
 			b.Status, b.Cause, b.Lazy = prob.class, prob.cause, prob.lazy
-			b.Asked = strings.Join(ops[i].search, "\n") + "\x00" + strings.Join(ops[i].replace, "\n") + "\x00" + strings.Join(ops[i].body, "\n")
+			b.Asked = strings.Join(ops[i].search, "\n") + "\f" + strings.Join(ops[i].replace, "\n") + "\f" + strings.Join(ops[i].body, "\n")
 			if firstBad == "" {
 				firstBad = prob.class
 			}

@@ -147,6 +147,13 @@ func (pl *planner) doc(path string) (*doc, *problem) {
 // failing that the first divider, if it gives an empty SEARCH for a new or blank file.
 func (pl *planner) divide(o op) (op, *problem) {
 	path, _, prob := pl.resolve(o)
+	if prob != nil && o.name == "" {
+		for k := len(o.dividers) - 1; k >= 0; k-- {
+			if cut := o.cut(o.dividers[k]); pl.byContent(cut, minContent) != "" {
+				return cut, nil
+			}
+		}
+	}
 	if prob != nil {
 		return o, prob
 	}
