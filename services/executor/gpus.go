@@ -43,6 +43,10 @@ func newGPUWatch(n *node) *gpuWatch {
 func (w *gpuWatch) run(ctx context.Context) {
 	defer w.locks.close()
 	defer w.checks.Wait()
+	if len(w.n.slots.gpus()) == 0 {
+		<-ctx.Done()
+		return
+	}
 	var group sync.WaitGroup
 	defer group.Wait()
 	group.Go(func() {
