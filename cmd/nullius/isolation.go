@@ -81,7 +81,7 @@ const delegatedVar = "NULLIUS_DELEGATED"
 
 // delegate starts an ordinary user's run, demo or serve once more in a scope of systemd, whose cgroup is then his: only there is a memory limit the
 // kernel's. Where there is no systemd of the user it returns, and a watchdog limits memory, which every result says.
-func delegate(args []string) {
+func delegate(ctx context.Context, args []string) {
 	if os.Geteuid() == 0 || os.Getenv(delegatedVar) != "" || !slices.ContainsFunc(args[1:], hosts) {
 		return
 	}
@@ -93,7 +93,7 @@ func delegate(args []string) {
 		return
 	}
 	scope := []string{run, "--user", "--scope", "--quiet", "--collect", "-p", "Delegate=yes", "--"}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	if exec.CommandContext(ctx, run, append(slices.Clone(scope[1:]), "true")...).Run() != nil {
 		return

@@ -17,9 +17,9 @@ func main() {
 	callersUmask = syscall.Umask(0o077)
 	syscall.Umask(callersUmask)
 	sandbox.Main() // becomes the sandbox's inner helper when it is started as that
-	delegate(os.Args)
 	ownsProcess = true
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	delegate(ctx, os.Args)
 	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
