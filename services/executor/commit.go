@@ -61,6 +61,12 @@ func (a *attempt) finish(ctx, run context.Context, res *executorv1.JobResult, er
 	}
 }
 
+// isAway tells that the broker did not answer. The client's own time limit is
+// a missed deadline, which is no fault of ours as long as our context lasts.
+func isAway(err error) bool {
+	return errors.Is(err, fault.Unavailable) || errors.Is(err, context.DeadlineExceeded)
+}
+
 // tookOver writes in the record of the attempt that goes on how this one
 // ended, unless it has ended itself: ends are never changed.
 func (a *attempt) tookOver(ctx context.Context, end string) {
@@ -118,13 +124,13 @@ func (a *attempt) update(ctx context.Context, change func(*record)) error {
 		}
 		if !errors.Is(err, fault.Conflict) {
 			// An unknown outcome, or a full broker: the record tells.
-			if !errors.Is(err, fault.Unavailable) && !isStorageFull(err) || !pause(ctx, 500*time.Millisecond) {
+			if !isAway(err) && !isStorageFull(err) || !pause(ctx, 500*time.Millisecond) {
 				return err
 			}
 		}
 		now, e := a.n.s.jobs.get(ctx, a.id)
-		if errors.Is(e, fault.Unavailable) && ctx.Err() == nil {
-			continue
+		for isAway(e) && pause(ctx, 100*time.Millisecond) {
+			now, e = a.n.s.jobs.get(ctx, a.id)
 		}
 		if e != nil {
 			return e
