@@ -7,10 +7,10 @@ MODULES := proto kit services/ideation services/coder services/executor services
 BIN     := bin
 GO      := go
 
-.PHONY: help setup setup-tests build demo run test lint proto check soak bench recordings fix format-check generated-check tidy-check
+.PHONY: help setup setup-tests build demo run test lint proto check soak bench bench-parts recordings fix format-check generated-check tidy-check
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## install what is needed (apt as root or with sudo), make the Python environment
 	@scripts/setup.sh
@@ -61,6 +61,9 @@ bench: setup ## measure what Nullius itself costs: one idea closely, then 10 and
 	@$(GO) build -trimpath -o $(BIN)/ ./cmd/nullius
 	@cd bench && GOWORK=off $(GO) run . -nullius ../$(BIN)/nullius -runs 3
 	@cd bench && GOWORK=off $(GO) run . -nullius ../$(BIN)/nullius -ideas 10,100 -latency 200ms
+
+bench-parts: setup ## measure the model door, literature, edits, the sandbox and the executor, each alone
+	@cd bench && for part in door literature edit sandbox executor; do echo "== $$part"; GOWORK=off $(GO) run ./$$part; done
 
 soak: setup-tests ## the long forms of the tests: many seeds, fuzzing
 	@NULLIUS_SOAK=1 scripts/each.sh "$(MODULES)" $(GO) test -race -shuffle=on -timeout 60m ./...
