@@ -146,3 +146,15 @@ func TestRun_foreignSeir(t *testing.T) {
 		t.Error("the baseline was run though the folder brings one")
 	}
 }
+
+// TestRun_bundledTemplates: a plain model that changes one line a run comes to a paper on templates that ship without a recording.
+func TestRun_bundledTemplates(t *testing.T) {
+	t.Parallel()
+	for template, study := range map[string]foreign.Setting{"grokking": foreign.Grokking(), "seir": foreign.Lockdown()} {
+		t.Run(template, func(t *testing.T) {
+			folder, prompts, _ := foreignRun(t, study.Mind(), template, "--size", "smoke")
+			needFiles(t, folder, "run_0/final_info.json", "run_1/final_info.json", "run_2/final_info.json", study.Figure, study.Name+".pdf", "review.txt")
+			checkTyped(t, folder, study.Name+".pdf", study.TypedNumber, "run_8/"+study.Dataset, prompts)
+		})
+	}
+}
