@@ -71,7 +71,9 @@ func (s *Service) Run(ctx context.Context) error {
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	var group errgroup.Group
-	beat, quiet := context.WithCancel(work)
+	// What attends to the attempts outlives them, also those that a late drain stops.
+	beat, quiet := context.WithCancel(context.WithoutCancel(ctx))
+	defer quiet()
 	group.Go(func() error { n.heartbeats(beat); return nil })
 	group.Go(func() error { n.pruning(beat); return nil })
 	group.Go(func() error { n.reconnects(beat); return nil })
