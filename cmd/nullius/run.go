@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"nullius.dev/kit/app"
 	"nullius.dev/kit/app/process"
 	"nullius.dev/kit/fault"
+	"nullius.dev/kit/telemetry"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
 	recordv1 "nullius.dev/proto/gen/nullius/record/v1"
 	"nullius.dev/services/ideation"
@@ -371,10 +373,7 @@ func (c *cli) banner(s *suite) {
 	if s.weak != nil {
 		level = "none, experiments are refused: " + s.weak.Error()
 	}
-	traces := "nullius trace only"
-	if t := os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"); t != "" {
-		traces = t
-	}
+	traces := cmp.Or(telemetry.Target(), "nullius trace only")
 	fmt.Fprintf(c.err, "nullius %s\n  address      http://%s (gRPC, REST, pages)\n  data         %s\n  persistence  JetStream, every write synced, quota %d GiB\n  sandbox      %s\n  traces       %s\n",
 		app.Version(), s.gateway.Address(), s.dataDir, s.nats.Quota()>>30, level, traces)
 }

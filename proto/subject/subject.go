@@ -32,9 +32,6 @@ const StudyItself = "_"
 // Journal is the subject of an idea's journal; idea StudyItself is the study's own.
 func Journal(study, idea string) string { return "nullius.journal." + study + "." + idea }
 
-// JournalOf matches a study's journal and those of its ideas.
-func JournalOf(study string) string { return "nullius.journal." + study + ".*" }
-
 // JournalAll matches every journal.
 const JournalAll = "nullius.journal.>"
 
@@ -65,9 +62,6 @@ func EventID(study, idea string, n int64) string { return fmt.Sprintf("%s.%s.%d"
 
 // Progress is the core-NATS subject on which a running step's progress is told; nothing keeps it.
 func Progress(study, idea string) string { return "nullius.progress." + study + "." + idea }
-
-// Span is the subject of the spans of a trace.
-func Span(traceID string) string { return "nullius.spans." + traceID }
 
 // SpansAll matches every span.
 const SpansAll = "nullius.spans.>"

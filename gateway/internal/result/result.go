@@ -15,6 +15,7 @@ import (
 	"nullius.dev/gateway/internal/pipeline"
 	"nullius.dev/kit/fault"
 	"nullius.dev/kit/llm/ledger"
+	"nullius.dev/kit/llm/recording"
 	"nullius.dev/kit/store"
 	"nullius.dev/kit/telemetry"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
@@ -367,6 +368,9 @@ func (b *builder) report() []byte {
 	}
 	for _, w := range i.GetWarnings() {
 		fmt.Fprintf(&s, "\nNote: %s\n", oneLine(w.GetText()))
+	}
+	if differ, replayed := recording.Differing(b.in.Calls); differ > 0 {
+		fmt.Fprintf(&s, "\nNote: %d of %d answers were recorded for other requests than this study made (%s): another machine, other numbers or an edited prompt\n", differ, replayed, recording.Note)
 	}
 	return []byte(s.String())
 }

@@ -283,24 +283,6 @@ func TestSplitTry(t *testing.T) {
 	}
 }
 
-func TestSummarize_sums_by_idea_stage_and_model(t *testing.T) {
-	at := func(idea, step, model string, cost int64) ledger.Entry {
-		return ledger.Entry{Origin: ledger.Origin{Scope: []string{"s", idea}, Step: step, Call: "x"},
-			Record: ledger.Record{State: ledger.Done, Model: model, Cost: cost, Usage: ledger.Usage{Input: 1, Output: 2}}}
-	}
-	groups := ledger.Summarize([]ledger.Entry{
-		at("idea-1", "writing/draft", "b", 1), at("idea-1", "writing-2/draft", "b", 2), at("idea-1", "writing/draft", "a", 4),
-		at("_", "ideation/idea-1", "a", 8), at("idea-1", "novelty/assess", ledger.Literature, 16),
-	})
-	got := ""
-	for _, g := range groups {
-		got += fmt.Sprintf("%s %s %s %d %d; ", g.Idea, g.Stage, g.Model, g.Calls, g.Cost.Cost)
-	}
-	if want := "_ ideation a 1 8; idea-1 writing a 1 4; idea-1 writing b 2 3; "; got != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
-}
-
 func TestLedger_a_sole_owner_knows_its_process_other_ledgers(t *testing.T) {
 	sole := fast
 	sole.SoleOwner = true

@@ -43,16 +43,7 @@ type System struct{}
 func (System) Now() time.Time { return time.Now() }
 
 // Sleep waits, or ends with ctx.
-func (System) Sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+func (System) Sleep(ctx context.Context, d time.Duration) error { return limit.Sleep(ctx, d) }
 
 // Options are what a client needs; Base, Agent and Gate are required.
 type Options struct {

@@ -124,7 +124,7 @@ func (l *Limiter) wait(ctx context.Context, a Ask, tell func(Place)) (Done, erro
 			why = "it asked to be left alone"
 		}
 		tell(Place{Until: until, Why: why})
-		if err := sleep(ctx, c.For); err != nil {
+		if err := Sleep(ctx, c.For); err != nil {
 			return nil, err
 		}
 	}
@@ -284,7 +284,7 @@ func (l *Limiter) due(ctx context.Context, wait time.Duration, rule Rule, tell f
 	if wait > time.Second {
 		tell(Place{Until: time.Now().Add(wait), Why: "its rate"})
 	}
-	return sleep(ctx, wait)
+	return Sleep(ctx, wait)
 }
 
 // claim reserves a slot in the store and says how long to wait for it.
@@ -308,7 +308,7 @@ func (l *Limiter) claim(ctx context.Context, key string, rule Rule, a Ask, tell 
 		if !told {
 			tell(Place{Until: time.Now().Add(d), Why: "another process is being answered"})
 		}
-		if err := sleep(ctx, min(max(d, 10*time.Millisecond), 250*time.Millisecond)); err != nil {
+		if err := Sleep(ctx, min(max(d, 10*time.Millisecond), 250*time.Millisecond)); err != nil {
 			return 0, err
 		}
 	}
@@ -333,7 +333,8 @@ func (l *Limiter) change(ctx context.Context, key string, f func(State, int64, R
 	return l.alone.Change(ctx, key, func(s State, now int64) State { return f(s, now, rule) })
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep waits, or ends with ctx.
+func Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

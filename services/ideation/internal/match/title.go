@@ -71,9 +71,7 @@ func commentaryOn(s string) bool {
 	return false
 }
 
-// Titles scores how alike two titles are, 0 to 1.
-func Titles(a, b string) float64 { return score(prepare(a), prepare(b)) }
-
+// score says how alike two titles are, 0 to 1.
 func score(a, b title) float64 {
 	if a.letters == "" || b.letters == "" {
 		return 0
