@@ -301,9 +301,12 @@ func (d *driver) claim(ctx context.Context, k journal.Key) (int64, error) {
 		if c.Progress, err = progressOf(ctx, d.ledger, k); err != nil {
 			return 0, err
 		}
+		d.events.republish(ctx, k) // before our own Claimed is the last that was told
 		err = d.append(ctx, k, last, &gatewayv1.JournalEvent{Id: fmt.Sprintf("claim/%d", c.GetEpoch()), Event: &gatewayv1.JournalEvent_Claimed{Claimed: c}})
 		if err == nil {
-			d.takeOver(ctx, k)
+			if err := d.setBudget(ctx, k); err != nil { // a dead owner may not have come to it
+				d.log.WarnContext(ctx, "set budget", "study_id", k.Study, "idea_id", k.Idea, "error", err)
+			}
 			return c.GetEpoch(), nil
 		}
 		if !errors.Is(err, fault.Conflict) {
@@ -311,14 +314,6 @@ func (d *driver) claim(ctx context.Context, k journal.Key) (int64, error) {
 		}
 	}
 	return 0, fault.New(fault.Conflict, "CONFLICT", "others keep writing to the journal of %s", k)
-}
-
-// takeOver mends what a dead owner may have left half done: public events, budget limits.
-func (d *driver) takeOver(ctx context.Context, k journal.Key) {
-	d.events.republish(ctx, k)
-	if err := d.setBudget(ctx, k); err != nil {
-		d.log.WarnContext(ctx, "set budget", "study_id", k.Study, "idea_id", k.Idea, "error", err)
-	}
 }
 
 // setBudget writes the account's limit from the journal, so that it holds whatever was lost.

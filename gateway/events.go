@@ -59,14 +59,10 @@ func (p *publisher) publish(ctx context.Context, k journal.Key, e *gatewayv1.Jou
 
 // republish publishes what follows the last event of the machine that is found in EVENTS.
 func (p *publisher) republish(ctx context.Context, k journal.Key) {
-	st, err := p.bus.JS.Stream(ctx, subject.StreamEvents)
+	last, err := p.lastTold(ctx, k)
 	if err != nil {
+		p.log.WarnContext(ctx, "read the public events", "study_id", k.Study, "idea_id", k.Idea, "error", err)
 		return
-	}
-	last := int64(0)
-	if msg, err := st.GetLastMsgForSubject(ctx, subject.EventsOf(k.Study, k.Idea)); err == nil {
-		id := msg.Header.Get(nats.MsgIdHdr)
-		last, _ = strconv.ParseInt(id[strings.LastIndexByte(id, '.')+1:], 10, 64)
 	}
 	var missed []*gatewayv1.JournalEvent
 	p.journal.View(k, func(m *journal.Machine) {
@@ -79,6 +75,39 @@ func (p *publisher) republish(ctx context.Context, k journal.Key) {
 	for _, e := range missed {
 		p.publish(ctx, k, e)
 	}
+}
+
+// lastTold is the number of the machine's last journal event that has a twin in EVENTS; 0: none. Events of the executor stand between them and carry no
+// number. The last of each kind is looked at, so few are read however many there are.
+func (p *publisher) lastTold(ctx context.Context, k journal.Key) (int64, error) {
+	cons, err := p.bus.JS.CreateConsumer(ctx, subject.StreamEvents, jetstream.ConsumerConfig{
+		FilterSubject: subject.EventsOf(k.Study, k.Idea), DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, AckPolicy: jetstream.AckNonePolicy,
+		HeadersOnly: true, MemoryStorage: true, InactiveThreshold: 10 * time.Second,
+	})
+	if err != nil {
+		return 0, err
+	}
+	last, kinds := int64(0), int(cons.CachedInfo().NumPending)
+	if kinds == 0 {
+		return 0, nil
+	}
+	batch, err := cons.Fetch(kinds, jetstream.FetchMaxWait(5*time.Second))
+	if err != nil {
+		return 0, err
+	}
+	for msg := range batch.Messages() {
+		if n, ok := twinOf(k, msg.Headers().Get(nats.MsgIdHdr)); ok {
+			last = max(last, n)
+		}
+	}
+	return last, batch.Error()
+}
+
+// twinOf is the number of the journal event whose public twin has a message id; a job's event has none.
+func twinOf(k journal.Key, id string) (int64, bool) {
+	text, ok := strings.CutPrefix(id, k.Study+"."+k.Idea+".")
+	n, err := strconv.ParseInt(text, 10, 64)
+	return n, ok && err == nil
 }
 
 // publicEvent is what the public sees of a journal event.

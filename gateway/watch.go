@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"nullius.dev/gateway/internal/journal"
+	"nullius.dev/gateway/internal/pipeline"
 	"nullius.dev/kit/fault"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
 	"nullius.dev/proto/subject"
@@ -197,6 +198,9 @@ func (s *Service) eventMessage(m jetstream.Msg, withJournal bool) (*gatewayv1.Wa
 	e := &gatewayv1.StudyEvent{}
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(m.Data(), e); err != nil {
 		return nil, 0, fmt.Errorf("event %d: %w", md.Sequence.Stream, err)
+	}
+	if e.GetKind() == subject.KindJob {
+		e.Stage = pipeline.StageOf(e.GetStep()) // the executor knows nothing of stages
 	}
 	if withJournal {
 		s.journal.View(journal.Key{Study: e.GetStudy(), Idea: e.GetIdea()}, func(mach *journal.Machine) {

@@ -277,6 +277,11 @@ func (c *cli) tell(m *gatewayv1.WatchStudyResponse, o watchOptions) {
 		what = e.GetOutcome()
 	case "step-failed":
 		what = "FAILED " + e.GetReason()
+	case "job":
+		what = "job " + e.GetOutcome()
+		if e.GetAttempt() > 1 {
+			what += fmt.Sprintf(", attempt %d", e.GetAttempt())
+		}
 	case "waiting":
 		what = "WAITING " + e.GetReason()
 	case "ended":

@@ -60,6 +60,12 @@ const EventsAll = "nullius.events.>"
 // EventID is the message id of the public event that projects journal event n.
 func EventID(study, idea string, n int64) string { return fmt.Sprintf("%s.%s.%d", study, idea, n) }
 
+// KindJob is the kind of the public events of jobs, which the executor publishes beside the gateway's.
+const KindJob = "job"
+
+// JobEventID is the message id of the public event of a job's end. Unlike those of the gateway it ends in no number of a journal's event.
+func JobEventID(job string, attempt int32) string { return fmt.Sprintf("%s/%d", job, attempt) }
+
 // Progress is the core-NATS subject on which a running step's progress is told; nothing keeps it.
 func Progress(study, idea string) string { return "nullius.progress." + study + "." + idea }
 

@@ -60,7 +60,7 @@ func (n *node) handle(ctx context.Context, msg jetstream.Msg, held *slot, chosen
 	}
 	switch verdict, delay := n.judge(ctx, r); verdict {
 	case verdictDone:
-		n.acknowledge(ctx, msg)
+		n.conclude(ctx, msg, r.JobRecord)
 		return
 	case verdictLater:
 		_ = msg.NakWithDelay(delay)
@@ -218,9 +218,21 @@ func (n *node) claim(ctx context.Context, r *record) error {
 	return n.s.jobs.put(ctx, r)
 }
 
-// acknowledge deletes the message and waits for the broker to say so; a lost
-// one only leads to a delivery that finds the end.
-func (n *node) acknowledge(ctx context.Context, msg jetstream.Msg) {
+// tellTries is how often a job's message comes back because its end could not
+// be told: a broker that forbids the event must not keep a slot for ever.
+const tellTries = 10
+
+// conclude tells of a job's end, then deletes its message and waits for the
+// broker to say so. What is lost on the way only leads to a delivery that finds
+// the end and comes here again.
+func (n *node) conclude(ctx context.Context, msg jetstream.Msg, r *executorv1.JobRecord) {
+	if err := n.s.jobs.tell(ctx, r); err != nil {
+		n.s.log.WarnContext(ctx, "a job's end is not told yet", "job_id", r.GetJob().GetJobId(), "error", err)
+		if m, err := msg.Metadata(); err != nil || m.NumDelivered < tellTries {
+			_ = msg.NakWithDelay(2 * time.Second)
+			return
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if err := msg.DoubleAck(ctx); err != nil {

@@ -20,7 +20,7 @@ func (a *attempt) finish(ctx, run context.Context, res *executorv1.JobResult, er
 		if err == nil {
 			log.InfoContext(ctx, "job ended", "reason", res.GetEndReason().String(), "wall", res.GetWall().AsDuration().String())
 			a.n.s.metrics.ended(ctx, a.job.GetPool(), res)
-			a.n.acknowledge(ctx, a.msg)
+			a.n.conclude(ctx, a.msg, &executorv1.JobRecord{Job: a.job, Result: res})
 			return
 		}
 	}

@@ -89,6 +89,11 @@ func (n *node) exhausted(ctx context.Context, a advisory) error {
 		j.bury(ctx, r)
 		n.s.metrics.ended(ctx, r.GetJob().GetPool(), r.GetResult())
 	}
+	if err == nil && r.ended() {
+		if err := j.tell(ctx, r.JobRecord); err != nil {
+			n.s.log.WarnContext(ctx, "a job's end is not told", "job_id", id, "error", err)
+		}
+	}
 	if err := j.stream.DeleteMsg(ctx, a.Seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return busFault(err, "take a message off the queue")
 	}

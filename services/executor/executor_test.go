@@ -64,7 +64,7 @@ func (w *world) start(cfg executor.Config, s executor.Shared) (executorv1.Execut
 	s.Bus, s.Blobs = w.bus, w.blobs
 	net := kittest.Network(w.t)
 	log := slog.New(slog.DiscardHandler)
-	if testing.Verbose() {
+	if testing.Verbose() && os.Getenv("NULLIUS_SOAK") == "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	h := app.NewHost(context.WithoutCancel(w.t.Context()), log)

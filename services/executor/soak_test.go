@@ -137,7 +137,7 @@ func TestSoak_JobsUnderRandomKillsHaveOneEndEach(t *testing.T) {
 					_, err := c.client.Submit(t.Context(), &executorv1.SubmitRequest{Job: job(i)})
 					return err
 				})
-				for ended := false; !ended; time.Sleep(50 * time.Millisecond) {
+				for ended := false; !ended; time.Sleep(time.Duration(size(50, 500)) * time.Millisecond) { // a hundred ask
 					persist(t, func() error {
 						r, err := c.client.Get(t.Context(), &executorv1.GetRequest{JobId: job(i).GetJobId()})
 						if ended = err == nil && r.GetRecord().GetState() == executorv1.State_ENDED; ended {
@@ -159,7 +159,11 @@ func TestSoak_JobsUnderRandomKillsHaveOneEndEach(t *testing.T) {
 			which := rnd.IntN(len(children))
 			kill(t, children[which])
 			children[which] = again[which]()
-			kills++
+			if kills++; kills%50 == 0 {
+				seen.mu.Lock()
+				t.Logf("%s: %d kills, %d jobs ended", time.Now().Format(time.TimeOnly), kills, len(seen.all))
+				seen.mu.Unlock()
+			}
 		}
 	}
 	t.Logf("%d kills", kills)

@@ -232,7 +232,7 @@ func (s *Service) Get(ctx context.Context, id string) (*executorv1.JobRecord, er
 // Cancel asks that a job end and returns the state it found.
 func (s *Service) Cancel(ctx context.Context, id string, force bool) (executorv1.State_Value, error) {
 	var found executorv1.State_Value
-	_, err := s.jobs.change(ctx, id, func(r *record) (bool, error) {
+	r, err := s.jobs.change(ctx, id, func(r *record) (bool, error) {
 		found = r.GetState()
 		switch {
 		case r.ended(), r.GetCancelRequested() && (r.Force || !force):
@@ -245,5 +245,10 @@ func (s *Service) Cancel(ctx context.Context, id string, force bool) (executorv1
 		}
 		return true, nil
 	})
+	if err == nil && r.ended() && found != executorv1.State_ENDED {
+		if err := s.jobs.tell(ctx, r.JobRecord); err != nil { // whoever gets its message tells it again
+			s.log.WarnContext(ctx, "a job's end is not told yet", "job_id", id, "error", err)
+		}
+	}
 	return found, err
 }

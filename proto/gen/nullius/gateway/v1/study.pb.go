@@ -1919,9 +1919,9 @@ type StudyEvent struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Study         string                 `protobuf:"bytes,1,opt,name=study,proto3" json:"study,omitempty"` // id
 	Idea          string                 `protobuf:"bytes,2,opt,name=idea,proto3" json:"idea,omitempty"`   // id; "_": the study
-	N             int64                  `protobuf:"varint,3,opt,name=n,proto3" json:"n,omitempty"`        // of the journal event
+	N             int64                  `protobuf:"varint,3,opt,name=n,proto3" json:"n,omitempty"`        // of the journal event; 0: the event is not the journal's
 	Time          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
-	Kind          string                 `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"` // accepted, claimed, step-started, step-ended, step-failed, waiting, resumed, approved, …, ended
+	Kind          string                 `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"` // accepted, claimed, step-started, step-ended, step-failed, waiting, resumed, approved, …, ended; job: of the executor
 	Stage         string                 `protobuf:"bytes,6,opt,name=stage,proto3" json:"stage,omitempty"`
 	Step          string                 `protobuf:"bytes,7,opt,name=step,proto3" json:"step,omitempty"`
 	Attempt       int32                  `protobuf:"varint,8,opt,name=attempt,proto3" json:"attempt,omitempty"`
