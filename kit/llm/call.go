@@ -236,6 +236,9 @@ func (c *call) record(ctx context.Context, claim *ledger.Claim, a answer) error 
 		if text != a.text {
 			r.Notes = append(r.Notes, "a key in the reply was hidden")
 		}
+		if n := len(c.r.Messages); n > 0 && c.r.Messages[n-1].Role == Assistant && c.d.adaptation(c.m.Name).drop["prefill"] {
+			r.Notes = append(r.Notes, PrefillDropped)
+		}
 	})
 	if err != nil {
 		if !errors.Is(err, ledger.ErrTakenOver) {

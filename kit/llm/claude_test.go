@@ -236,6 +236,44 @@ func TestDoor_Chat_asks_each_provider_of_Claude_as_it_wants(t *testing.T) {
 	}
 }
 
+// A last Assistant message is sent to a model that goes on with it; one that turns out not to is asked without, and the reply says so.
+func TestDoor_Chat_hands_the_beginning_of_an_answer_on(t *testing.T) {
+	refusal := llmfault.Play{Status: 400, Body: llmfault.ClaudeError("invalid_request_error", "This model does not support assistant message prefill. The conversation must end with a user message.")}
+	for _, tc := range []struct {
+		name    string
+		plays   []llmfault.Play
+		roles   string // of the last request
+		dropped bool
+	}{
+		{"goes on", []llmfault.Play{llmfault.Claude(llmfault.ClaudeReply("world")...)}, "user assistant", false},
+		{"does not", []llmfault.Play{refusal, llmfault.Claude(llmfault.ClaudeReply("hello world")...)}, "user", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := llmfault.New(t, tc.plays...)
+			r := ask("Greet.")
+			r.Model = "anthropic/claude-opus-4-5"
+			r.Messages = append(r.Messages, llm.Say(llm.Assistant, "hello "))
+			rep, err := claudeDoor(t, s, map[string]string{"ANTHROPIC_API_KEY": testKey}).Chat(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Contains(strings.Join(rep.Notes, ","), llm.PrefillDropped); got != tc.dropped {
+				t.Errorf("notes are %q", rep.Notes)
+			}
+			var roles []string
+			all := s.Requests()
+			messages, _ := all[len(all)-1].Body["messages"].([]any)
+			for _, m := range messages {
+				m, _ := m.(map[string]any)
+				roles = append(roles, fmt.Sprint(m["role"]))
+			}
+			if got := strings.Join(roles, " "); got != tc.roles {
+				t.Errorf("roles %q, want %q", got, tc.roles)
+			}
+		})
+	}
+}
+
 func TestDoor_Chat_signs_requests_to_Bedrock(t *testing.T) {
 	s := llmfault.New(t, llmfault.Bedrock(llmfault.ClaudeReply("hello")...))
 	base := strings.TrimSuffix(s.URL, "/v1")

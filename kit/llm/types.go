@@ -89,6 +89,9 @@ type Reply struct {
 	firstByte time.Duration // 0: this caller did not make the call
 }
 
+// PrefillDropped is the note of a reply whose model turned out not to take a last Assistant message: it answered without having seen it.
+const PrefillDropped = "prefill dropped"
+
 // Finish is why a reply ended.
 type Finish string
 

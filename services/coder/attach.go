@@ -18,7 +18,7 @@ type Shared struct {
 
 // Attach builds the service on a host and serves it.
 func Attach(h *app.Host, net *rpc.Network, cfg Config, s Shared) error {
-	svc, err := New(cfg, Deps{Log: h.Log(), Tracer: h.Tracer(), Models: s.Models, Blobs: s.Blobs, Sandbox: s.Sandbox})
+	svc, err := New(cfg, Deps{Log: h.Log(), Tracer: h.Tracer(), Meter: h.Meter(), Models: s.Models, Blobs: s.Blobs, Sandbox: s.Sandbox})
 	if err != nil {
 		return err
 	}

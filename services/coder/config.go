@@ -10,6 +10,15 @@ type Config struct {
 	WorkDir string `yaml:"work_dir"` // for checks; empty: the system's temporary folder
 	Checks  int    `yaml:"checks"`   // syntax checks at a time
 	Limits  Limits `yaml:"limits"`
+	Edits   Edits  `yaml:"edits"`
+}
+
+// Edits switches readings off that take an edit for something else than what it says. All are on by default; each has a counter.
+type Edits struct {
+	NoPartialLine       bool `yaml:"no_partial_line"`       // a part of a line is matched
+	NoNear              bool `yaml:"no_near"`               // a few lines may be a little different
+	NoAlreadyDone       bool `yaml:"no_already_done"`       // a block whose result is there already is no failure
+	NoContentCorrection bool `yaml:"no_content_correction"` // a file that was not named, or wrongly, is found by its text
 }
 
 // DefaultConfig is what a service starts from.

@@ -98,7 +98,7 @@ func lineOf(reply, file string) string {
 // words asks for plain text. An answer that is empty or cut is used as far as it goes; a refusal is none and a warning.
 func (s *Service) words(ctx context.Context, f Frame, call, task string, p Progress) (string, Edited, error) {
 	out := Edited{Result: Changed, Snapshot: f.Snapshot}
-	w, err := s.open(ctx, f.Snapshot, policyOf(f))
+	w, err := s.open(ctx, f.Snapshot, s.policyOf(f))
 	if err != nil {
 		return "", out, err
 	}

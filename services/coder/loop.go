@@ -3,6 +3,7 @@ package coder
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"nullius.dev/kit/llm"
@@ -13,8 +14,18 @@ import (
 // stopLine ends an idea's experiments: alone on a line, outside fences, in a reply without edits.
 const stopLine = "ALL_COMPLETED"
 
+// kind of an instruction, for the counters.
+type kind string
+
+const (
+	kindRun    kind = "run"
+	kindRepair kind = "repair"
+	kindPlots  kind = "plots"
+)
+
 // instruction is one thing that a model is asked to do with the files.
 type instruction struct {
+	kind  kind
 	frame Frame
 	work  *workspace
 	brief []llm.Part
@@ -40,10 +51,10 @@ type talk struct {
 	usage    Usage
 	counts   Counts
 	reply    string
-	cut      string // the last reply, when it was cut off
+	cut      *cutOff // what the last reply began, when it was cut off
 	feedback string
 
-	calls, format, syntax, empty, lazy, other, checked int
+	calls, format, syntax, empty, lazy, other, checked, goneOn int
 }
 
 // edited is how an instruction ended.
@@ -91,7 +102,9 @@ func (s *Service) instruct(ctx context.Context, in instruction, p Progress) (*ta
 		if done != nil {
 			return t, *done, nil
 		}
-		t.say(reply.Text)
+		if t.cut == nil || !t.cut.asked {
+			t.say(t.reply)
+		}
 	}
 }
 
@@ -106,16 +119,20 @@ func (t *talk) ask(ctx context.Context) (llm.Reply, error) {
 		return llm.Reply{}, err
 	}
 	t.calls++
+	messages := t.messages
+	if t.cut != nil && t.cut.asked {
+		messages = append(slices.Clone(messages), llm.Say(llm.Assistant, t.cut.text))
+	} else {
+		t.counts.Replies++ // what is gone on with is still the same reply
+	}
 	reply, err := t.s.chat(ctx, t.in.frame, t.in.frame.Model, call, llm.Request{
 		System:    []llm.Part{{Text: system, Cache: true}},
-		Messages:  t.messages,
+		Messages:  messages,
 		MaxTokens: t.s.cfg.Limits.ReplyTokens,
 	}, t.progress, &t.usage)
 	if err != nil {
 		return llm.Reply{}, err
 	}
-	t.reply = reply.Text
-	t.counts.Replies++
 	return reply, nil
 }
 
@@ -130,23 +147,7 @@ func (t *talk) say(reply string) {
 
 // weigh judges a reply. It returns how the instruction ended, or nothing after writing feedback.
 func (t *talk) weigh(ctx context.Context, reply llm.Reply) (*edited, error) {
-	w := t.in.work
-	changes, rep := edit.Retry(w.tree, t.last, reply.Text, w.policy)
-	if t.cut != "" && rep.Status != edit.Applied {
-		if whole, ok := edit.Join(t.cut, reply.Text); ok {
-			if c, r := edit.Plan(w.tree, whole, w.policy); r.Status == edit.Applied {
-				changes, rep = c, r
-			}
-		}
-	}
-	t.cut = ""
-	if reply.Finish == llm.Length {
-		t.cut = reply.Text
-		if !rep.Cut {
-			// A reply that was cut is never applied, even if it happens to parse: what it was still to say is not known.
-			changes, rep = nil, edit.CutOff(w.tree, t.last, reply.Text, w.policy)
-		}
-	}
+	changes, rep := t.read(reply)
 	round := t.report.add(t.calls, string(reply.Finish), rep, changes)
 	switch rep.Status {
 	case edit.Applied:
@@ -156,9 +157,13 @@ func (t *talk) weigh(ctx context.Context, reply llm.Reply) (*edited, error) {
 		if t.held != nil {
 			return &edited{result: Changed, changes: t.held}, nil
 		}
-		return t.nothing(reply.Text, rep, round), nil
+		return t.nothing(t.reply, rep, round), nil
 	}
 	t.last = rep
+	if t.goOn(reply.Finish) {
+		t.feedback = edit.Feedback(rep, t.in.work.tree, t.in.work.policy) // if no call is left
+		return nil, nil
+	}
 	return t.refuse(rep, round)
 }
 
@@ -184,7 +189,7 @@ func (t *talk) judge(ctx context.Context, changes edit.Changes, round *round) (*
 		round.Feedback = t.feedback
 		return nil, nil
 	}
-	if t.calls == 1 {
+	if t.counts.Replies == 1 {
 		t.counts.WellFormed++
 	}
 	t.feedback = ""
@@ -311,6 +316,17 @@ func (t *talk) finish(ctx context.Context, e edited, extra map[string][]byte) (E
 		out.Warnings = append(out.Warnings, Warning{Code: "edit-corrected", Text: text})
 	}
 	t.report.Outcome, t.report.Counts = e.result.String(), t.count(e, out.Added+out.Removed)
+	s.metrics.instruction(ctx, t.in.kind, e.result, t.report.Counts)
+	if e.result == Changed && t.in.kind != kindPlots {
+		same, err := s.sameProgram(ctx, w.snapshot, out.Snapshot)
+		if err != nil {
+			return Edited{}, err
+		}
+		if same {
+			s.metrics.withoutChange.Add(ctx, 1)
+			s.log.ErrorContext(ctx, "a run is let go without a change of its program", "step", t.in.frame.Step)
+		}
+	}
 	return out, s.keep(ctx, &out, t.reply, t.report)
 }
 

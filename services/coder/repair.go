@@ -17,7 +17,7 @@ func (s *Service) RepairRun(ctx context.Context, in Repair, p Progress) (Edited,
 	if err := f.Validate(); err != nil {
 		return Edited{}, err
 	}
-	failing, err := s.open(ctx, f.Snapshot, policyOf(f))
+	failing, err := s.open(ctx, f.Snapshot, s.policyOf(f))
 	if err != nil {
 		return Edited{}, err
 	}
@@ -44,7 +44,7 @@ func (s *Service) RepairRun(ctx context.Context, in Repair, p Progress) (Edited,
 	if restored {
 		ask.Restored = true
 		f.Snapshot = in.Good
-		if w, err = s.open(ctx, in.Good, policyOf(f)); err != nil {
+		if w, err = s.open(ctx, in.Good, s.policyOf(f)); err != nil {
 			return Edited{}, err
 		}
 	} else if seen > 0 {
@@ -56,7 +56,7 @@ func (s *Service) RepairRun(ctx context.Context, in Repair, p Progress) (Edited,
 		ask.LastRepair = prompts.Data(headOf(text(diff), maxShownDiff))
 	}
 	if !restored && in.Good.Valid() {
-		good, err := s.open(ctx, in.Good, policyOf(f))
+		good, err := s.open(ctx, in.Good, s.policyOf(f))
 		if err != nil {
 			return Edited{}, err
 		}
@@ -71,7 +71,7 @@ func (s *Service) RepairRun(ctx context.Context, in Repair, p Progress) (Edited,
 	if err != nil {
 		return Edited{}, err
 	}
-	t, e, err := s.instruct(ctx, instruction{frame: f, work: w, brief: brief, task: task, focus: experimentFile, idle: idleRun}, p)
+	t, e, err := s.instruct(ctx, instruction{kind: kindRepair, frame: f, work: w, brief: brief, task: task, focus: experimentFile, idle: idleRun}, p)
 	if err != nil {
 		return Edited{}, err
 	}
@@ -144,7 +144,7 @@ func (s *Service) ImplementPlots(ctx context.Context, in Plots, p Progress) (Edi
 	if err := f.Validate(); err != nil {
 		return Edited{}, err
 	}
-	w, err := s.open(ctx, f.Snapshot, figurePolicy(f))
+	w, err := s.open(ctx, f.Snapshot, s.figurePolicy(f))
 	if err != nil {
 		return Edited{}, err
 	}
@@ -175,7 +175,7 @@ func (s *Service) ImplementPlots(ctx context.Context, in Plots, p Progress) (Edi
 		mayStop = nil
 	}
 	t, e, err := s.instruct(ctx, instruction{
-		frame: f, work: w, brief: brief, task: task, focus: plotFile, stopped: Finished, mayStop: mayStop,
+		kind: kindPlots, frame: f, work: w, brief: brief, task: task, focus: plotFile, stopped: Finished, mayStop: mayStop,
 		idle: func(c edit.Changes) string {
 			if touches(c, plotFile) || touches(c, labelsFile) {
 				return ""

@@ -24,10 +24,12 @@ type counters struct {
 	LazyRetries   int            `json:"lazy_retries"`
 	OtherFormat   int            `json:"other_format"`
 	Questions     int            `json:"questions"` // asked once about sound edits
+	CutOff        int            `json:"cut_off"`   // replies that were gone on with
 	Corrections   int            `json:"corrections"`
-	Rungs         map[string]int `json:"rungs,omitempty"` // of the reply that was applied
-	Lines         int            `json:"lines"`           // added and removed
-	OutputTokens  int64          `json:"output_tokens"`   // of all calls
+	ByContent     int            `json:"by_content,omitempty"` // of the corrections
+	Rungs         map[string]int `json:"rungs,omitempty"`      // of the reply that was applied
+	Lines         int            `json:"lines"`                // added and removed
+	OutputTokens  int64          `json:"output_tokens"`        // of all calls
 	TokensPerLine float64        `json:"tokens_per_line,omitempty"`
 }
 
@@ -35,12 +37,15 @@ type counters struct {
 func (t *talk) count(e edited, lines int) counters {
 	c := counters{
 		Calls: t.calls, FirstReply: t.counts.WellFormed > 0 && e.result == Changed, FormatRetries: t.format, SyntaxRetries: t.syntax, EmptyRetries: t.empty,
-		LazyRetries: t.lazy, OtherFormat: t.other, Questions: t.checked, Lines: lines, OutputTokens: t.usage.Output,
+		LazyRetries: t.lazy, OtherFormat: t.other, Questions: t.checked, CutOff: t.goneOn, Lines: lines, OutputTokens: t.usage.Output,
 	}
 	for _, r := range t.report.Rounds {
 		for _, b := range r.Blocks {
 			if b.Corrected {
 				c.Corrections++
+			}
+			if b.ByContent {
+				c.ByContent++
 			}
 		}
 	}

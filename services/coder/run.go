@@ -43,7 +43,7 @@ func (s *Service) ImplementRun(ctx context.Context, in Implement, p Progress) (E
 			f.Plan, made = plan, plan
 		}
 	}
-	w, err := s.open(ctx, f.Snapshot, policyOf(f))
+	w, err := s.open(ctx, f.Snapshot, s.policyOf(f))
 	if err != nil {
 		return Edited{}, err
 	}
@@ -59,7 +59,7 @@ func (s *Service) ImplementRun(ctx context.Context, in Implement, p Progress) (E
 		return Edited{}, err
 	}
 	t, e, err := s.instruct(ctx, instruction{
-		frame: f, work: w, brief: brief, task: task, focus: experimentFile, idle: f.idleOrRepeated, stopped: Finished,
+		kind: kindRun, frame: f, work: w, brief: brief, task: task, focus: experimentFile, idle: f.idleOrRepeated, stopped: Finished,
 		mayStop: func(reply string) string {
 			if f.hasGoodRun() || len(reason(reply)) >= 20 {
 				return ""
@@ -110,7 +110,7 @@ func (f Frame) planOf(n int) *prompts.Planned {
 // idleRun refuses changes that do not touch what a run executes.
 func idleRun(c edit.Changes) string {
 	for _, ch := range c {
-		if ch.Path != notesFile && ch.Path != plotFile {
+		if !idleFile(ch.Path) {
 			return ""
 		}
 	}
@@ -132,10 +132,10 @@ func (f Frame) idleOrRepeated(c edit.Changes) string {
 	}
 	var now string
 	for _, ch := range c {
-		switch ch.Path {
-		case experimentFile:
+		switch {
+		case ch.Path == experimentFile:
 			now = string(store.DigestOf(ch.Data))
-		case notesFile, plotFile:
+		case idleFile(ch.Path):
 		default:
 			return "" // another file of the program differs
 		}
@@ -158,7 +158,7 @@ func (s *Service) plan(ctx context.Context, f Frame, most int, p Progress, u *Us
 	if err != nil {
 		return nil, nil, err
 	}
-	w, err := s.open(ctx, f.Snapshot, policyOf(f))
+	w, err := s.open(ctx, f.Snapshot, s.policyOf(f))
 	if err != nil {
 		return nil, nil, err
 	}

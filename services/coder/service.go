@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
@@ -25,7 +26,7 @@ type Limits struct {
 	ReplyTokens   int `yaml:"reply_tokens"`   // of one reply with edits
 }
 
-// Chatter is the one method of the model door that is used.
+// Chatter is the method of the model door that is needed. One that also has the door's Model may be asked to go on with a reply that was cut off.
 type Chatter interface {
 	Chat(ctx context.Context, r llm.Request) (llm.Reply, error)
 }
@@ -34,6 +35,7 @@ type Chatter interface {
 type Deps struct {
 	Log     *slog.Logger
 	Tracer  trace.TracerProvider // nil: no spans
+	Meter   metric.MeterProvider // nil: no metrics
 	Models  Chatter
 	Blobs   store.Blobs
 	Sandbox sandbox.Runner
@@ -44,6 +46,7 @@ type Service struct {
 	cfg     Config
 	log     *slog.Logger
 	tracer  trace.Tracer
+	metrics *metrics
 	models  Chatter
 	blobs   store.Blobs
 	prompts *prompts.Set
@@ -62,6 +65,10 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	m, err := newMetrics(d.Meter)
+	if err != nil {
+		return nil, err
+	}
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
@@ -73,7 +80,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 		work = os.TempDir()
 	}
 	return &Service{
-		cfg: cfg, log: d.Log, tracer: d.Tracer.Tracer("nullius.dev/services/coder"),
+		cfg: cfg, log: d.Log, tracer: d.Tracer.Tracer(scope), metrics: m,
 		models: d.Models, blobs: d.Blobs, prompts: set,
 		gate: gate{runner: d.Sandbox, dir: work, slots: make(chan struct{}, cfg.Checks)},
 	}, nil

@@ -50,6 +50,11 @@ type lab struct {
 }
 
 func newLab(t *testing.T, script map[string][]string) *lab {
+	return newLabWith(t, script, func(s *llmtest.Script) coder.Deps { return coder.Deps{Models: s} })
+}
+
+// newLabWith lets a test choose how the script is asked, and where metrics go.
+func newLabWith(t *testing.T, script map[string][]string, with func(*llmtest.Script) coder.Deps) *lab {
 	t.Helper()
 	if box == nil {
 		var err error
@@ -63,7 +68,9 @@ func newLab(t *testing.T, script map[string][]string) *lab {
 		t.Fatal(err)
 	}
 	l.tree = string(tree)
-	svc, err := coder.New(coder.DefaultConfig(), coder.Deps{Models: l.model, Blobs: l.blobs, Sandbox: box})
+	d := with(l.model)
+	d.Blobs, d.Sandbox = l.blobs, box
+	svc, err := coder.New(coder.DefaultConfig(), d)
 	if err != nil {
 		t.Fatal(err)
 	}

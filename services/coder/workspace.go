@@ -39,17 +39,21 @@ type workspace struct {
 }
 
 // policyOf says what may be edited in this idea.
-func policyOf(f Frame) edit.Policy {
+func (s *Service) policyOf(f Frame) edit.Policy {
 	allowed := []string{experimentFile, plotFile, notesFile}
 	if len(f.Editable) > 0 {
 		allowed = append(append([]string(nil), f.Editable...), notesFile)
 	}
-	return edit.Policy{Allowed: allowed, Protected: append(append([]string(nil), edit.BuiltinProtected...), f.Protected...)}
+	e := s.cfg.Edits
+	return edit.Policy{
+		Allowed: allowed, Protected: append(append([]string(nil), edit.BuiltinProtected...), f.Protected...),
+		NoPartialLine: e.NoPartialLine, NoNear: e.NoNear, NoAlreadyDone: e.NoAlreadyDone, NoContentCorrection: e.NoContentCorrection,
+	}
 }
 
 // figurePolicy leaves the experiment alone: its results are in already.
-func figurePolicy(f Frame) edit.Policy {
-	p := policyOf(f)
+func (s *Service) figurePolicy(f Frame) edit.Policy {
+	p := s.policyOf(f)
 	p.Allowed = append(p.Allowed, plotFile, labelsFile)
 	p.Protected = append(p.Protected, experimentFile)
 	return p

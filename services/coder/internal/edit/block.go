@@ -9,12 +9,14 @@ import (
 // block applies one search/replace block, hunk or patch section.
 func (pl *planner) block(b *BlockReport, d *doc, i int) (warn string, prob *problem) {
 	o := pl.ops[i]
-	if o.anchor != "" && allBlank(o.search) && !d.blank() {
+	if len(o.anchors) > 0 && allBlank(o.search) && !d.blank() {
 		// Lines added under an anchor: the anchor itself is the context.
-		o.search, o.replace = []string{o.anchor}, append([]string{o.anchor}, o.replace...)
-		if o, prob = pl.anchorText(d, o); prob != nil {
+		at, prob := anchorAt(d, o.anchors)
+		if prob != nil {
 			return "", prob
 		}
+		l := d.lines[at].text
+		o.search, o.replace = []string{l}, append([]string{l}, o.replace...)
 	}
 	if allBlank(o.search) {
 		if j := pl.repeatOf(i, b.Path); j > 0 && !allBlank(o.replace) {
@@ -47,8 +49,8 @@ func (pl *planner) block(b *BlockReport, d *doc, i int) (warn string, prob *prob
 	if !f.any() {
 		return pl.notFound(b, d, o, i)
 	}
-	if o.anchor != "" {
-		if f.hits, prob = anchored(d, f.hits, o.anchor); prob != nil {
+	if len(o.anchors) > 0 {
+		if f.hits, prob = anchored(d, f.hits, o.anchors); prob != nil {
 			return "", prob
 		}
 	}
@@ -90,7 +92,7 @@ func (pl *planner) redirect(b *BlockReport, path string, o op, i int) (string, *
 		return "", prob
 	}
 	named := b.Path
-	b.Path, pl.prev, b.Corrected = path, path, true
+	b.Path, pl.prev, b.Corrected, b.ByContent = path, path, true, true
 	warn, prob := pl.block(b, d, i)
 	note := fmt.Sprintf("the text is not in %s but in %s, and was changed there", named, path)
 	if warn != "" {
@@ -249,7 +251,7 @@ func (pl *planner) pick(d *doc, hits []hit, o op, i int) (hit, bool) {
 	if len(clean) == 1 {
 		return clean[0], true
 	}
-	if o.anchor != "" && len(hits) > 0 {
+	if len(o.anchors) > 0 && len(hits) > 0 {
 		return hits[0], true
 	}
 	if o.hint > 0 {
@@ -303,36 +305,54 @@ func nearest(d *doc, hits []hit, want int) (hit, bool) {
 	return hits[at], true
 }
 
-// anchorText takes the anchor's line from the file, so that it can serve as context.
-func (pl *planner) anchorText(d *doc, o op) (op, *problem) {
-	at, prob := anchorAt(d, o.anchor)
-	if prob != nil {
-		return o, prob
+// anchorAt finds the line of the last anchor. The first must be in the file once; each further one once in what lies under the one before.
+func anchorAt(d *doc, anchors []string) (int, *problem) {
+	lines := d.view(normTrim)
+	at, from, to := -1, 0, len(lines)
+	for k, a := range anchors {
+		under := d.path
+		if k > 0 {
+			under = fmt.Sprintf("what lies under %q in %s", clip(anchors[k-1], 80), d.path)
+			from, to = at+1, d.scopeEnd(at)
+		}
+		at = -1
+		for i := from; i < to; i++ {
+			if lines[i] != a {
+				continue
+			}
+			if at >= 0 {
+				return 0, &problem{class: Ambiguous, cause: fmt.Sprintf("the anchor %q stands on lines %d and %d of %s", clip(a, 80), at+1, i+1, under)}
+			}
+			at = i
+		}
+		if at < 0 {
+			return 0, &problem{class: NoMatch, cause: fmt.Sprintf("the anchor %q is not in %s", clip(a, 80), under)}
+		}
 	}
-	o.search[0], o.replace[0] = d.lines[at].text, d.lines[at].text
-	return o, nil
+	return at, nil
 }
 
-func anchorAt(d *doc, anchor string) (int, *problem) {
-	found := -1
-	for i, l := range d.view(normTrim) {
-		if l != anchor {
-			continue
+// scopeEnd gives the line before which ends what lies under a line: the lines that are indented deeper, or all that follow where none is.
+func (d *doc) scopeEnd(at int) int {
+	depth, deeper := len(indentOf(d.lines[at].text)), false
+	for i := at + 1; i < len(d.lines); i++ {
+		l := d.lines[i].text
+		switch {
+		case isBlank(l):
+		case len(indentOf(l)) > depth:
+			deeper = true
+		case deeper:
+			return i
+		default:
+			return len(d.lines)
 		}
-		if found >= 0 {
-			return 0, &problem{class: Ambiguous, cause: fmt.Sprintf("the anchor %q stands on lines %d and %d of %s", clip(anchor, 80), found+1, i+1, d.path)}
-		}
-		found = i
 	}
-	if found < 0 {
-		return 0, &problem{class: NoMatch, cause: fmt.Sprintf("the anchor %q is not in %s", clip(anchor, 80), d.path)}
-	}
-	return found, nil
+	return len(d.lines)
 }
 
-// anchored keeps the first place at or after the anchor.
-func anchored(d *doc, hits []hit, anchor string) ([]hit, *problem) {
-	at, prob := anchorAt(d, anchor)
+// anchored keeps the first place at or after the last anchor.
+func anchored(d *doc, hits []hit, anchors []string) ([]hit, *problem) {
+	at, prob := anchorAt(d, anchors)
 	if prob != nil {
 		return nil, prob
 	}
@@ -341,5 +361,5 @@ func anchored(d *doc, hits []hit, anchor string) ([]hit, *problem) {
 			return []hit{h}, nil
 		}
 	}
-	return nil, &problem{class: NoMatch, cause: fmt.Sprintf("the text is in %s, but not after the anchor %q", d.path, clip(anchor, 80))}
+	return nil, &problem{class: NoMatch, cause: fmt.Sprintf("the text is in %s, but not after the anchor %q", d.path, clip(anchors[len(anchors)-1], 80))}
 }

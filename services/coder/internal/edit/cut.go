@@ -27,3 +27,16 @@ func Join(cut, more string) (string, bool) {
 	}
 	return cut[:len(cut)-len(last)] + more, true
 }
+
+// GoOn puts what a model wrote behind the beginning of its answer that it was given. Most models go on where that ends; some begin its last line, or
+// all of it, again.
+func GoOn(begun, more string) string {
+	last := begun[strings.LastIndexByte(begun, '\n')+1:]
+	switch {
+	case strings.HasPrefix(more, begun):
+		return more
+	case len(strings.TrimSpace(last)) >= minOverlap && strings.HasPrefix(more, last):
+		return begun[:len(begun)-len(last)] + more
+	}
+	return begun + more
+}

@@ -29,7 +29,7 @@ func (pl *planner) explainMissing(d *doc, o op) (cause, hint string) {
 			return fmt.Sprintf("SEARCH is not in %s, only in %s", d.path, e), ""
 		}
 	}
-	if r := (text{search: o.replace}).edges().search; len(r) > 0 && o.anchor == "" {
+	if r := (text{search: o.replace}).edges().search; len(r) > 0 && len(o.anchors) == 0 {
 		if at := indexAll(d.view(normRight), normRight.all(r)); len(at) > 0 {
 			return fmt.Sprintf("SEARCH is not in %s, but your REPLACE stands on lines %d to %d already", d.path, at[0]+1, at[0]+len(r)), showRegion(d, at[0], at[0]+len(r))
 		}

@@ -45,8 +45,10 @@ func (p *parser) patch(from int) ([]op, *parseError) {
 			cur.replace = append(cur.replace, strings.TrimPrefix(l, "+"))
 		case "update":
 			if strings.HasPrefix(l, "@@") {
-				flush()
-				cur = &op{kind: opBlock, format: "patch", line: p.at(i), name: name}
+				if cur == nil || len(cur.search)+len(cur.replace) > 0 {
+					flush()
+					cur = &op{kind: opBlock, format: "patch", line: p.at(i), name: name}
+				}
 				cur.anchorLine(l)
 				continue
 			}
@@ -72,12 +74,14 @@ func patchHeader(l string) (verb, name string, ok bool) {
 	return "", "", false
 }
 
-// anchorLine reads "@@ text" or a hunk's numbers.
+// anchorLine reads "@@ text" or a hunk's numbers. Several such lines in a row narrow the place down.
 func (o *op) anchorLine(l string) {
 	if m := hunkRE.FindStringSubmatch(l); m != nil {
 		o.hint, _ = strconv.Atoi(m[1])
 		return
 	}
 	a := strings.TrimSpace(strings.TrimPrefix(l, "@@"))
-	o.anchor = strings.TrimSpace(strings.TrimSuffix(a, "@@"))
+	if a = strings.TrimSpace(strings.TrimSuffix(a, "@@")); a != "" {
+		o.anchors = append(o.anchors, a)
+	}
 }

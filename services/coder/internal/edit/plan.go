@@ -17,7 +17,8 @@ type planner struct {
 	blocked  map[string]bool // files that a block changes
 	prev     string          // file of the block before
 	ops      []op
-	hints    int // blocks whose nearest region was looked up
+	hints    int  // blocks whose nearest region was looked up
+	guessed  bool // the file that was resolved last was found by its text
 }
 
 // maxHints bounds the failing blocks that are explained in detail.
@@ -174,6 +175,7 @@ func (pl *planner) step(i int) (BlockReport, []string, *problem) {
 		}
 		pl.ops[i] = o
 	}
+	pl.guessed = false
 	path, warn, prob := pl.resolve(o)
 	if prob != nil {
 		return b, nil, prob
@@ -181,7 +183,7 @@ func (pl *planner) step(i int) (BlockReport, []string, *problem) {
 	b.Path, pl.prev = path, path
 	var warns []string
 	if warn != "" {
-		warns, b.Corrected = append(warns, warn), true
+		warns, b.Corrected, b.ByContent = append(warns, warn), true, pl.guessed
 	}
 	d, prob := pl.doc(path)
 	if prob != nil {

@@ -58,6 +58,7 @@ func (pl *planner) resolve(o op) (path, warn string, prob *problem) {
 			return best, fmt.Sprintf("%s was read as %s", name, best), nil
 		}
 		if c := pl.byContent(o, minContent); c != "" {
+			pl.guessed = true
 			return c, fmt.Sprintf("%s is no editable file; the text was found in %s", name, c), nil
 		}
 	}
@@ -80,6 +81,7 @@ func (pl *planner) resolveUnnamed(o op) (path, warn string, prob *problem) {
 		return pl.editable[0], "", nil
 	}
 	if c := pl.byContent(o, minContent); c != "" {
+		pl.guessed = true
 		return c, "no file was named; the text was found in " + c, nil
 	}
 	return "", "", &problem{class: Malformed, cause: "no file is named; put the path on a line of its own above the block"}

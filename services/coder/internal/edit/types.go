@@ -168,8 +168,9 @@ type BlockReport struct {
 	Lazy   bool     `json:"lazy,omitempty"` // refused because it leaves code out
 	// Corrected says that the file was not the one named, but found by case, tail, folders or content.
 	Corrected bool   `json:"corrected,omitempty"`
-	Hint      string `json:"-"` // what the model is shown
-	Asked     string `json:"-"` // of a failed block, what it asked for: equal for the same block sent again
+	ByContent bool   `json:"by_content,omitempty"` // of these, the ones that only the text decided
+	Hint      string `json:"-"`                    // what the model is shown
+	Asked     string `json:"-"`                    // of a failed block, what it asked for: equal for the same block sent again
 }
 
 // Rungs lists every rung that a reply used, sorted.
@@ -215,8 +216,8 @@ type op struct {
 	body     []string
 	dividers []int
 
-	hint   int    // line=N or a hunk's number, 0: none
-	anchor string // of a patch section
+	hint    int      // line=N or a hunk's number, 0: none
+	anchors []string // of a patch section, the outer ones first
 	// create marks a section that must make a new file.
 	create bool
 	// meant marks a short listing that came again after it was refused as a fragment: the file is to become that short.
