@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,6 +63,18 @@ func TestAHistoryIsACommitAStep(t *testing.T) {
 	for _, f := range files.GetFiles() {
 		if st, err := os.Stat(filepath.Join(dir, f.GetPath())); err != nil || st.Size() != f.GetSizeBytes() {
 			t.Errorf("%s: %v", f.GetPath(), err)
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		status int
+	}{{"git-fast-import", http.StatusOK}, {"bundle", http.StatusNotFound}} {
+		body, resp := get(t, w.site()+"/v1/"+idea+"/history/"+c.name)
+		if resp.StatusCode != c.status {
+			t.Fatalf("%s: %s", c.name, resp.Status)
+		}
+		if c.status == http.StatusOK && (!strings.HasPrefix(resp.Header.Get("Content-Disposition"), "attachment") || !strings.HasPrefix(body, stream[:strings.Index(stream, "results: ")])) {
+			t.Errorf("REST gives another history than ReadFile, or shows it: %v", resp.Header)
 		}
 	}
 	head := git("", "rev-parse", "HEAD~1") // the results hold spans and calls, which may come late

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -50,6 +51,7 @@ func (s *Service) web(h *app.Host) http.Handler {
 	mux.HandleFunc("POST /v1/studies/{s}/ideas/{i}", s.ideaAction(v))
 	mux.HandleFunc("GET /v1/studies/{s}/ideas/{i}/files/{path...}", s.serveFile("files"))
 	mux.HandleFunc("GET /v1/studies/{s}/ideas/{i}/blobs/{path...}", s.serveFile("blobs"))
+	mux.HandleFunc("GET /v1/studies/{s}/ideas/{i}/history/{path...}", s.serveFile("history"))
 	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, r *http.Request) { s.serveEvents(w, r, everyStudy) })
 	mux.HandleFunc("GET /v1/studies/{s}/events", func(w http.ResponseWriter, r *http.Request) { s.serveEvents(w, r, studyName(r.PathValue("s"))) })
 	mux.HandleFunc("GET /v1/studies/{s}/ideas/{i}/events", func(w http.ResponseWriter, r *http.Request) { s.serveEvents(w, r, ideaOf(r)) })
@@ -248,17 +250,23 @@ func (s *Service) serveFile(kind string) http.HandlerFunc {
 			return
 		}
 		defer rc.Close()
-		data, err := io.ReadAll(rc)
-		if err != nil {
-			failJSON(w, err)
-			return
+		body, ok := rc.(io.ReadSeeker) // a history may be larger than memory
+		if !ok {
+			data, err := io.ReadAll(rc)
+			if err != nil {
+				failJSON(w, err)
+				return
+			}
+			body = bytes.NewReader(data)
 		}
 		w.Header().Set("Content-Type", mediaType(f.Path))
-		w.Header().Set("ETag", `"`+string(f.Digest)+`"`)
+		if f.Digest != "" {
+			w.Header().Set("ETag", `"`+string(f.Digest)+`"`)
+		}
 		if mediaType(f.Path) == "application/octet-stream" {
 			w.Header().Set("Content-Disposition", "attachment")
 		}
-		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(string(data)))
+		http.ServeContent(w, r, "", time.Time{}, body)
 	}
 }
 
