@@ -17,6 +17,9 @@ var soaking = os.Getenv("NULLIUS_SOAK") == "1"
 // short64 is memory that eaters are held to.
 var short64 = sandbox.Limits{MemoryBytes: 64 * mib}
 
+// awake leaves a program the time to set itself up before it is stopped.
+var awake = sandbox.Limits{Wall: 2 * time.Second}
+
 func peaked(t *testing.T, r run, _ string) {
 	if r.PeakMemoryBytes < 32*mib {
 		t.Errorf("peak of %d bytes", r.PeakMemoryBytes)
@@ -61,14 +64,14 @@ if os.fork() == 0:
 time.sleep(0.1); say("bye"); os._exit(0)`},
 		{id: "A16", name: "a busy loop", limits: sandbox.Limits{Wall: 300 * time.Millisecond}, end: sandbox.TimedOut, exit: -1, signal: 15, code: "\nwhile True: pass"},
 		{id: "A17", name: "a sleeper", limits: sandbox.Limits{Wall: 300 * time.Millisecond}, end: sandbox.TimedOut, exit: -1, signal: 15, code: "\ntime.sleep(60)"},
-		{id: "A17", name: "one that stops itself", limits: sandbox.Limits{Wall: 500 * time.Millisecond}, end: sandbox.TimedOut, exit: -1, signal: 9, forced: true,
+		{id: "A17", name: "one that stops itself", limits: awake, end: sandbox.TimedOut, exit: -1, signal: 9, forced: true,
 			code: "\nos.kill(os.getpid(), signal.SIGSTOP)"},
-		{id: "A19", name: "one that ignores every signal", limits: sandbox.Limits{Wall: 600 * time.Millisecond}, end: sandbox.TimedOut, exit: -1, signal: 9, forced: true, code: `
+		{id: "A19", name: "one that ignores every signal", limits: awake, end: sandbox.TimedOut, exit: -1, signal: 9, forced: true, code: `
 for s in range(1, 65):
     try: signal.signal(s, signal.SIG_IGN)
     except (OSError, ValueError): pass
 time.sleep(60)`},
-		{id: "A20", name: "one that handles the stop", limits: sandbox.Limits{Wall: time.Second}, end: sandbox.TimedOut, exit: 3, code: `
+		{id: "A20", name: "one that handles the stop", limits: awake, end: sandbox.TimedOut, exit: 3, code: `
 def bye(*a): write("run_1/last", b"words"); os._exit(3)
 signal.signal(signal.SIGTERM, bye); time.sleep(60)`,
 			after: func(t *testing.T, _ run, out string) {
@@ -89,7 +92,7 @@ say("started")`},
 		{id: "A22", name: "one that closes what it was given", code: `
 for fd in range(3): os.close(fd)
 time.sleep(0.1)`},
-		{id: "A23", name: "one that spawns during the grace", limits: sandbox.Limits{Wall: 600 * time.Millisecond, Processes: 60}, end: sandbox.TimedOut, exit: -1, signal: 9, forced: true, code: `
+		{id: "A23", name: "one that spawns during the grace", limits: sandbox.Limits{Wall: awake.Wall, Processes: 60}, end: sandbox.TimedOut, exit: -1, signal: 9, forced: true, code: `
 def more(*a):
     while True:
         try:

@@ -83,16 +83,18 @@ func numbers() string {
 	return b.String() + "}"
 }
 
+var quiet = slog.New(slog.DiscardHandler)
+
 // levels are those that this host must offer; a level that is missing fails the tests.
 var levels = []struct {
 	name string
 	open func() (*sandbox.Sandbox, error)
 }{
 	{"strict", sync.OnceValues(func() (*sandbox.Sandbox, error) {
-		return sandbox.New(context.Background(), sandbox.Config{}, slog.New(slog.DiscardHandler))
+		return sandbox.New(context.Background(), sandbox.Config{}, quiet)
 	})},
 	{"landlock", sync.OnceValues(func() (*sandbox.Sandbox, error) {
-		return sandbox.New(context.Background(), sandbox.Config{Isolation: sandbox.Isolation{Level: "landlock", Min: "landlock"}}, slog.New(slog.DiscardHandler))
+		return sandbox.New(context.Background(), sandbox.Config{Isolation: sandbox.Isolation{Level: "landlock", Min: "landlock"}}, quiet)
 	})},
 }
 

@@ -7,7 +7,9 @@
 // else from rlimits and a watchdog that sums proportional set sizes; which one
 // held is stamped on every result.
 //
-// Inside, the first process of the sandbox is this binary once more (Main). It
+// Inside, the first process of the sandbox is this binary once more (Main),
+// started by a descriptor like bubblewrap, so that no file at a path decides
+// what runs; the digests of both are in the probe's. It
 // receives its orders over a socket, sets the remaining limits and the system
 // call filter, starts the program as its child and reports that child's own
 // wait status. Being process 1 it cannot be killed from inside, and its memory

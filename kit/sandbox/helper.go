@@ -23,12 +23,13 @@ const (
 	attackArg = "__nullius_sandbox_attack"
 )
 
-// Descriptors that bubblewrap passes on to the helper.
+// Descriptors of bubblewrap, which passes them on, and of the helper.
 const (
 	fdControl = 3
 	fdArgs    = 4
 	fdStatus  = 5
 	fdSelf    = 6
+	fdLast    = 7 // bubblewrap itself, or the lock on the run's folder
 )
 
 // orders is what the parent sends to the helper before anything runs.

@@ -125,7 +125,13 @@ func (l *launch) descriptors(s *Sandbox) error {
 		statusR.Close()
 	}
 	go l.readReports()
-	l.cmd = &exec.Cmd{ExtraFiles: append(slices.Clone(l.files), s.self)}
+	var last *os.File
+	if l.place != nil {
+		last = l.place.lock // the helper holds the folder as long as it lives
+	} else {
+		last = s.bwrap.file
+	}
+	l.cmd = &exec.Cmd{ExtraFiles: append(slices.Clone(l.files), s.self.file, last)}
 	return nil
 }
 
@@ -138,7 +144,7 @@ func (l *launch) closeFiles() {
 
 func (l *launch) command(s *Sandbox) {
 	c := l.cmd
-	c.Path = s.bwrap
+	c.Path = "/proc/self/fd/" + strconv.Itoa(fdLast)
 	c.Args = []string{"bwrap", "--args", strconv.Itoa(fdArgs), "--", "/proc/self/fd/" + strconv.Itoa(fdSelf), helperArg}
 	c.Env = []string{} // what stands here can be read inside
 	c.Dir = "/"

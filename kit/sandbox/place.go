@@ -15,18 +15,19 @@ import (
 // of its own: nothing can be mounted for it, so the words of its command and
 // environment that name such a path are translated.
 type place struct {
-	dir string      // of the host; removed after the run
-	to  [][2]string // a path as strict shows it, and where it is
+	*folder             // of the host; removed after the run
+	to      [][2]string // a path as strict shows it, and where it is
 }
 
 // newPlace makes the run's own /tmp and folder of interpreters.
 func newPlace(u *user, p *Python) (*place, error) {
-	dir, err := os.MkdirTemp("", "nullius-run-")
+	f, err := newFolder(u != nil)
 	if err != nil {
 		return nil, err
 	}
-	pl := &place{dir: dir, to: [][2]string{{"/tmp", filepath.Join(dir, "tmp")}, {BinDir, filepath.Join(dir, "bin")}}}
-	err = errors.Join(os.Chmod(dir, 0o711), os.Mkdir(pl.tmp(), 0o700), os.Mkdir(filepath.Join(dir, "bin"), 0o755))
+	dir := f.path
+	pl := &place{folder: f, to: [][2]string{{"/tmp", filepath.Join(dir, "tmp")}, {BinDir, filepath.Join(dir, "bin")}}}
+	err = errors.Join(os.Mkdir(pl.tmp(), 0o700), os.Mkdir(filepath.Join(dir, "bin"), 0o755))
 	if err == nil && u != nil {
 		err = os.Chown(pl.tmp(), u.uid, u.gid)
 	}
@@ -41,8 +42,7 @@ func newPlace(u *user, p *Python) (*place, error) {
 	return pl, nil
 }
 
-func (p *place) tmp() string   { return filepath.Join(p.dir, "tmp") }
-func (p *place) remove() error { return RemoveTree(p.dir) }
+func (p *place) tmp() string { return filepath.Join(p.folder.path, "tmp") }
 
 // bind adds what the run sees of the host.
 func (p *place) bind(b Bind) { p.to = append(p.to, [2]string{b.Target, b.Source}) }
@@ -101,7 +101,7 @@ func (p *place) grants(s Spec, binds []Bind) []grant {
 			g = append(g, grant{path, how})
 		}
 	}
-	add(grantRun, "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", filepath.Join(p.dir, "bin"))
+	add(grantRun, "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", filepath.Join(p.folder.path, "bin"))
 	add(grantRead, etc...)
 	add(grantRead, "/proc", "/sys/devices/system/cpu")
 	if s.TeX {

@@ -23,6 +23,8 @@ import (
 type Probe struct {
 	Level      string            `json:"level"`
 	MemoryWall string            `json:"memory_wall"`
+	Helper     string            `json:"helper"` // digest of the program that is process 1 of each run
+	Bubblewrap string            `json:"bubblewrap,omitempty"`
 	Attacks    map[string]string `json:"attacks"` // name: how it was held
 	Digest     string            `json:"-"`       // sha256:… of the above
 	Warnings   []string          `json:"-"`
@@ -51,17 +53,14 @@ type findings struct {
 // prove attacks the sandbox and refuses it if anything gets through.
 func (s *Sandbox) prove(ctx context.Context) error {
 	begin := time.Now()
-	dir, err := os.MkdirTemp("", "nullius-probe-")
+	at, err := newFolder(s.users != nil) // only the sandbox keeps the attackers out
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, ReasonBroken, "no room for the probe: %v", err)
 	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o711); err != nil { // only the sandbox keeps the attackers out
-		return fault.Wrap(err, fault.Internal, ReasonBroken, "no room for the probe: %v", err)
-	}
+	defer func() { _ = at.remove() }()
 	var walls, memory, forks findings
 	group, gctx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) { walls, err = s.attackWalls(gctx, dir); return err })
+	group.Go(func() (err error) { walls, err = s.attackWalls(gctx, at.path); return err })
 	group.Go(func() (err error) { memory, err = s.attackMemory(gctx); return err })
 	group.Go(func() (err error) { forks, err = s.attackProcesses(gctx); return err })
 	if err := group.Wait(); err != nil {
@@ -72,7 +71,10 @@ func (s *Sandbox) prove(ctx context.Context) error {
 			WithNext(remedy(err.Error()))
 	}
 	p := &s.probe
-	p.Level, p.MemoryWall, p.Attacks = s.level, s.groups.wall(), map[string]string{}
+	p.Level, p.MemoryWall, p.Helper, p.Attacks = s.level, s.groups.wall(), s.self.digest, map[string]string{}
+	if s.bwrap != nil {
+		p.Bubblewrap = s.bwrap.digest
+	}
 	var open []string
 	for _, f := range []findings{walls, memory, forks} {
 		open = append(open, f.Open...)

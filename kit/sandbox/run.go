@@ -68,10 +68,16 @@ func (s *Sandbox) run(ctx context.Context, spec Spec, attack string) (res Result
 			err = fault.Wrap(e, fault.Internal, ReasonBroken, "the run left something behind: %v", e)
 		}
 	}()
+	if err := errors.Join(s.self.unchanged(), s.bwrap.unchanged()); err != nil {
+		return Result{}, broken(err)
+	}
 	w := &watch{s: s, spec: spec, user: u, pidfd: -1}
 	if s.level == LevelLandlock {
 		if err := w.clearUser(); err != nil {
 			return Result{}, broken(err)
+		}
+		if u != nil { // what an executor that was killed left is nobody's
+			sweepShm(u, nil)
 		}
 		w.shm = shmNames()
 		defer func() { sweepShm(u, w.shm) }()
@@ -235,24 +241,12 @@ func (w *watch) kill() {
 	}
 }
 
-// clearUser ends what runs as this run's user, where no cgroup tells: what an
-// executor that was killed left, or a helper.
+// clearUser ends what runs as this run's user, where no cgroup tells.
 func (w *watch) clearUser() error {
 	if w.user == nil || w.s.groups.wall() != WallWatchdog {
 		return nil
 	}
-	for until := time.Now().Add(emptyLimit); ; time.Sleep(2 * time.Millisecond) {
-		left := processesOf(w.user.uid)
-		if len(left) == 0 {
-			return nil
-		}
-		if time.Now().After(until) {
-			return fmt.Errorf("processes %v of user %d do not end", left, w.user.uid)
-		}
-		for _, pid := range left {
-			_ = unix.Kill(pid, unix.SIGKILL)
-		}
-	}
+	return w.user.evict()
 }
 
 // surveyPlace adds the run's own folders, which exist since the launch.

@@ -4,16 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync/atomic"
-
-	"golang.org/x/sys/unix"
 
 	"nullius.dev/kit/fault"
 )
@@ -23,9 +19,9 @@ type Sandbox struct {
 	cfg     Config
 	level   string
 	log     *slog.Logger
-	bwrap   string
-	self    *os.File // this binary, as the helper
-	users   *users   // nil: everything runs as the calling user
+	bwrap   *image
+	self    *image // this binary, as the helper
+	users   *users // nil: everything runs as the calling user
 	groups  groups
 	python  *Python // the system's, if there is one
 	pythons pythons
@@ -70,10 +66,7 @@ func (s *Sandbox) open(ctx context.Context) error {
 		if s.groups != nil {
 			s.groups.close()
 		}
-		if s.self != nil {
-			err = errors.Join(err, s.self.Close())
-		}
-		return err
+		return errors.Join(err, s.self.close(), s.bwrap.close())
 	}
 	s.log.InfoContext(ctx, "sandbox ready", "level", s.level, "memory_wall", s.groups.wall(),
 		"probe_ms", s.probe.Took.Milliseconds(), "warnings", s.probe.Warnings)
@@ -83,8 +76,12 @@ func (s *Sandbox) open(ctx context.Context) error {
 func (s *Sandbox) prepare() error {
 	var err error
 	if s.level == LevelStrict {
-		if s.bwrap, err = findBubblewrap(s.cfg.Bubblewrap); err != nil {
+		path, err := findBubblewrap(s.cfg.Bubblewrap)
+		if err != nil {
 			return err
+		}
+		if s.bwrap, err = openImage("bubblewrap", path); err != nil {
+			return fault.Wrap(err, fault.Precondition, ReasonTooWeak, "bubblewrap cannot be read: %v", err).WithNext("sudo chmod 0755 " + path)
 		}
 	} else if abi := landlockABI(); abi < minABI {
 		return fault.New(fault.Precondition, ReasonTooWeak, "landlock: this kernel has version %d of it, needed is %d", abi, minABI).
@@ -94,7 +91,8 @@ func (s *Sandbox) prepare() error {
 		return fault.Wrap(err, fault.Precondition, ReasonTooWeak,
 			"root has no real user id to drop to: %v", err).WithNext("run as an ordinary user, or give the container a wider user id map")
 	}
-	if s.self, err = ownBinary(s.users != nil); err != nil {
+	sweepFolders(s.users)
+	if s.self, err = ownImage(s.users != nil); err != nil {
 		return fault.Wrap(err, fault.Internal, ReasonBroken, "this program cannot be started as the sandbox's helper: %v", err)
 	}
 	name, err := groupName()
@@ -141,41 +139,13 @@ func findBubblewrap(path string) (string, error) {
 		WithNext("sudo apt-get install -y bubblewrap")
 }
 
-// ownBinary opens this program so that it can be executed by descriptor, from
-// any mount namespace and by a user who cannot enter the folder it lies in.
-func ownBinary(root bool) (*os.File, error) {
-	f, err := os.Open("/proc/self/exe")
-	if err != nil {
-		return nil, err
-	}
-	st, err := f.Stat()
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	if !root || st.Mode()&0o005 == 0o005 {
-		return f, nil
-	}
-	defer f.Close()
-	fd, err := unix.MemfdCreate("nullius-sandbox", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, err
-	}
-	m := os.NewFile(uintptr(fd), "nullius-sandbox")
-	if _, err := io.Copy(m, f); err != nil {
-		return nil, errors.Join(err, m.Close())
-	}
-	// Executing needs a descriptor that nobody holds for writing.
-	ro, err := os.Open("/proc/self/fd/" + strconv.Itoa(fd))
-	return ro, errors.Join(err, m.Chmod(0o755), m.Close())
-}
-
 // Probe returns what the attacks at the start found.
 func (s *Sandbox) Probe() Probe { return s.probe }
 
 // Close removes the sandbox's cgroups; no run may be going on.
 func (s *Sandbox) Close() error {
 	s.groups.close()
-	return s.self.Close()
+	return errors.Join(s.self.close(), s.bwrap.close())
 }
 
 // Run runs one program. See Runner.

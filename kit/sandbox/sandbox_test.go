@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -26,7 +25,7 @@ func TestMain(m *testing.M) {
 
 func open(t *testing.T) *sandbox.Sandbox {
 	t.Helper()
-	s, err := sandbox.New(t.Context(), sandbox.Config{}, slog.New(slog.DiscardHandler))
+	s, err := sandbox.New(t.Context(), sandbox.Config{}, quiet)
 	if err != nil {
 		t.Fatalf("New: %v (install: sudo apt-get install -y bubblewrap)", err)
 	}
@@ -279,7 +278,7 @@ func TestSandbox_AKillGivesNoGrace(t *testing.T) {
 }
 
 func BenchmarkSandbox_True(b *testing.B) {
-	s, err := sandbox.New(b.Context(), sandbox.Config{}, slog.New(slog.DiscardHandler))
+	s, err := sandbox.New(b.Context(), sandbox.Config{}, quiet)
 	if err != nil {
 		b.Fatal(err)
 	}

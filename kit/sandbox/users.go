@@ -2,11 +2,13 @@ package sandbox
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -70,22 +72,49 @@ func mappedBase(file string, want, count int) (int, error) {
 
 func (u *users) acquire() (*user, error) {
 	for i := range u.count {
-		uid := u.base + i
-		f, err := os.OpenFile(filepath.Join(u.dir, strconv.Itoa(uid)), os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
-			return nil, fmt.Errorf("lock of a user id: %w", err)
+		who, err := u.take(u.base + i)
+		if err == nil || !errors.Is(err, errInUse) {
+			return who, err
 		}
-		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
-			return &user{uid: uid, gid: u.group, lock: f}, nil
-		}
-		f.Close()
 	}
 	return nil, fmt.Errorf("all %d user ids are in use", u.count)
 }
 
+var errInUse = errors.New("the user id is in use")
+
+// take holds one id.
+func (u *users) take(uid int) (*user, error) {
+	f, err := os.OpenFile(filepath.Join(u.dir, strconv.Itoa(uid)), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock of a user id: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(errInUse, f.Close())
+	}
+	return &user{uid: uid, gid: u.group, lock: f}, nil
+}
+
+func (u *users) has(uid int) bool { return uid >= u.base && uid < u.base+u.count }
+
 func (u *user) release() {
 	if u != nil {
 		u.lock.Close()
+	}
+}
+
+// evict ends what runs as a held user: what an executor that was killed left, or a helper.
+func (u *user) evict() error {
+	for until := time.Now().Add(emptyLimit); ; time.Sleep(2 * time.Millisecond) {
+		left := processesOf(u.uid)
+		if len(left) == 0 {
+			return nil
+		}
+		if time.Now().After(until) {
+			return fmt.Errorf("processes %v of user %d do not end", left, u.uid)
+		}
+		for _, pid := range left {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
 	}
 }
 
