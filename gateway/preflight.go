@@ -8,13 +8,18 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"nullius.dev/gateway/internal/pipeline"
 	"nullius.dev/kit/fault"
+	"nullius.dev/kit/rpc"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
 	recordv1 "nullius.dev/proto/gen/nullius/record/v1"
+	reviewerv1 "nullius.dev/proto/gen/nullius/reviewer/v1"
 )
 
 // Bounds of a study's settings.
@@ -40,7 +45,10 @@ func (s *Service) preflight(ctx context.Context, name string, st *gatewayv1.Stud
 	if own == 0 && slices.Contains(st.GetSkip(), pipeline.Ideation) {
 		return nil // it measures its baseline and asks no model
 	}
-	return s.checkModels(ctx, st)
+	if err := s.checkModels(ctx, st); err != nil {
+		return err
+	}
+	return CheckReviewer(ctx, s.d.Net, st)
 }
 
 // violations collects what is wrong with a request, field by field.
@@ -110,11 +118,45 @@ func writes(st *gatewayv1.StudySettings) bool {
 	return !slices.Contains(st.GetSkip(), pipeline.Writing) && (st.GetUntil() == "" || until >= slices.Index(pipeline.Stages, pipeline.Writing))
 }
 
+// reviews says whether a study comes to reviews.
+func reviews(st *gatewayv1.StudySettings) bool {
+	until := slices.Index(pipeline.Stages, st.GetUntil())
+	return !slices.Contains(st.GetSkip(), pipeline.Review) && (st.GetUntil() == "" || until >= slices.Index(pipeline.Stages, pipeline.Review))
+}
+
 // isAddress takes HOST:PORT, with or without dns:/// before it.
 func isAddress(s string) bool {
 	host, port, err := net.SplitHostPort(strings.TrimPrefix(s, "dns:///"))
 	_, bad := strconv.ParseUint(port, 10, 16)
 	return err == nil && bad == nil && host != "" && len(s) <= maxText && !strings.ContainsAny(host, " \n\t/")
+}
+
+// reviewerLimit is how long a reviewer may take to say what it reads before a study starts.
+const reviewerLimit = 4 * time.Second
+
+// CheckReviewer asks a study's own reviewer whether it is there, by a connection of its own: an older one may know only that nobody answered before. It blocks
+// for a few seconds at most. A reviewer that goes away later makes ideas wait instead.
+func CheckReviewer(ctx context.Context, n *rpc.Network, st *gatewayv1.StudySettings) error {
+	address := st.GetReviewer()
+	if address == "" || !reviews(st) {
+		return nil
+	}
+	conn, err := n.Dial(address)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, reviewerLimit)
+	defer cancel()
+	if _, err = reviewerv1.NewReviewerServiceClient(conn).ListForms(ctx, &reviewerv1.ListFormsRequest{}); err == nil {
+		return nil
+	}
+	why := "does not answer"
+	if code := status.Code(fault.ToStatus(err)); code != codes.Unavailable && code != codes.DeadlineExceeded {
+		why = "does not say which papers it reads"
+	}
+	return fault.Wrap(err, fault.Precondition, "PREFLIGHT_FAILED", "the study cannot start here, nothing was spent: the reviewer at %s %s (%v)", address, why, err).
+		WithField("settings.reviewer", why).WithNext("start the reviewer, then the study; without --reviewer the built-in one reviews")
 }
 
 // cut bounds foreign text in a message.

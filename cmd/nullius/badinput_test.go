@@ -178,6 +178,8 @@ func TestRun_badSettings(t *testing.T) {
 		"budget of nothing":    {[]string{dir, "--model", f.name, "--budget", "NaN"}, exitUsage, "--budget"},
 		"budget of everything": {[]string{dir, "--model", f.name, "--budget", "1e300"}, exitUsage, "--budget"},
 		"bad reviewer":         {[]string{dir, "--model", f.name, "--reviewer", "not an address"}, exitError, "settings.reviewer"},
+		"nobody reviews":       {[]string{dir, "--model", f.name, "--reviewer", "dns:///" + freePort(t)}, exitPreflight, "settings.reviewer: does not answer"},
+		"no reviewer":          {[]string{dir, "--model", f.name, "--reviewer", "dns:///" + address}, exitPreflight, "settings.reviewer: does not say which papers it reads"},
 		"no ideas file":        {[]string{dir, "--model", f.name, "--ideas-file", ideas}, exitError, "ideas.json"},
 		"unknown flag":         {[]string{dir, "--modell", f.name}, exitUsage, "unknown flag"},
 		"no argument":          {nil, exitUsage, "arg(s)"},

@@ -9,7 +9,9 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"nullius.dev/gateway"
 	"nullius.dev/kit/llm"
+	"nullius.dev/kit/rpc"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
 )
 
@@ -158,8 +160,10 @@ func (c *cli) dryRun(ctx context.Context, template string, s *gatewayv1.StudySet
 				return err
 			}
 		}
-		var err error
-		rows, err = estimate(d, s, own)
+		err := gateway.CheckReviewer(ctx, rpc.NewNetwork(rpc.Options{}), s)
+		if err == nil {
+			rows, err = estimate(d, s, own)
+		}
 		return err
 	})
 	if err != nil {

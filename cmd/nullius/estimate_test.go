@@ -52,6 +52,9 @@ func TestRun_dryRun_tells_steps_cost_and_cap(t *testing.T) {
 	if code, _, errOut := run("--model", "openai-compatible/m@http://127.0.0.1:1/v1", "--budget", "5"); code != exitPreflight || !strings.Contains(errOut, "MODEL_UNPRICED") {
 		t.Errorf("exit code %d\n%s", code, errOut)
 	}
+	if code, _, errOut := run("--model", "gpt-4o", "--reviewer", "dns:///"+freePort(t)); code != exitPreflight || !strings.Contains(errOut, "settings.reviewer: does not answer") {
+		t.Errorf("exit code %d\n%s", code, errOut)
+	}
 	if code, _, errOut := run("--model", "gpt-4o", "--figures-model", "deepseek-chat"); code != exitAuth || !strings.Contains(errOut, "DEEPSEEK_API_KEY") {
 		t.Errorf("exit code %d\n%s", code, errOut)
 	}
