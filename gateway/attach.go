@@ -27,6 +27,7 @@ type Shared struct {
 	CheckModel     func(ctx context.Context, name string, priced bool) error
 	CheckPython    func(sources map[string][]byte) map[string]template.Syntax
 	MissingModules func(modules []string) ([]string, error)
+	PythonVersion  func(modules []string) string
 	CanCompile     func() bool
 	Sandbox        sandbox.Runner
 }
@@ -38,7 +39,7 @@ const driverGrace = 20 * time.Second
 func Attach(ctx context.Context, h *app.Host, n *rpc.Network, cfg Config, s Shared) (*Service, error) {
 	svc, err := New(ctx, cfg, Deps{
 		Log: h.Log(), Tracer: h.Tracer(), Bus: s.Bus, Blobs: s.Blobs, Net: n, Budgets: s.Budgets, Ledger: s.Ledger,
-		CheckModel: s.CheckModel, CheckPython: s.CheckPython, MissingModules: s.MissingModules, CanCompile: s.CanCompile, Sandbox: s.Sandbox,
+		CheckModel: s.CheckModel, CheckPython: s.CheckPython, MissingModules: s.MissingModules, PythonVersion: s.PythonVersion, CanCompile: s.CanCompile, Sandbox: s.Sandbox,
 	})
 	if err != nil {
 		return nil, err

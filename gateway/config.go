@@ -89,6 +89,8 @@ type Deps struct {
 	CheckPython func(sources map[string][]byte) map[string]template.Syntax
 	// MissingModules says which Python modules no interpreter of this machine imports. Nil: experiments run on other machines, and their baseline tells.
 	MissingModules func(modules []string) ([]string, error)
+	// PythonVersion tells the version of the interpreter that imports them. Nil: not checked.
+	PythonVersion func(modules []string) string
 	// CanCompile says whether papers become PDFs here. Nil: the writer is on another machine.
 	CanCompile func() bool
 	// Sandbox makes images of a paper's pages. Nil: pages show a link to the PDF only.

@@ -30,6 +30,7 @@ type templates struct {
 	blobs   store.Blobs
 	parse   func(sources map[string][]byte) map[string]template.Syntax
 	missing func(modules []string) ([]string, error)
+	version func(modules []string) string
 }
 
 func newTemplates(ctx context.Context, d Deps) (*templates, error) {
@@ -37,7 +38,7 @@ func newTemplates(ctx context.Context, d Deps) (*templates, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &templates{kv: kv, blobs: d.Blobs, parse: d.CheckPython, missing: d.MissingModules}, nil
+	return &templates{kv: kv, blobs: d.Blobs, parse: d.CheckPython, missing: d.MissingModules, version: d.PythonVersion}, nil
 }
 
 func (t *templates) get(ctx context.Context, name string) (*gatewayv1.Template, error) {
@@ -74,7 +75,7 @@ func (t *templates) list(ctx context.Context) ([]*gatewayv1.Template, error) {
 
 // add checks a folder and keeps it under a name. Nothing is kept of one that breaks the contract.
 func (t *templates) add(ctx context.Context, name, dir string) (*gatewayv1.Template, []*recordv1.Warning, error) {
-	tpl, findings := template.Load(os.DirFS(dir), template.Options{Name: name, ParsePython: t.parse, MissingModules: t.missing})
+	tpl, findings := template.Load(os.DirFS(dir), template.Options{Name: name, ParsePython: t.parse, MissingModules: t.missing, PythonVersion: t.version})
 	if tpl == nil {
 		return nil, nil, template.Refusal(name, findings)
 	}
@@ -116,7 +117,7 @@ func (t *templates) preflight(ctx context.Context, name string, tpl *gatewayv1.T
 	if err != nil {
 		return err
 	}
-	loaded, findings := template.Load(tree, template.Options{Name: name, Size: or(size, tpl.GetFacts().GetSize()), MissingModules: t.missing})
+	loaded, findings := template.Load(tree, template.Options{Name: name, Size: or(size, tpl.GetFacts().GetSize()), MissingModules: t.missing, PythonVersion: t.version})
 	if blocking := template.Blocking(findings); len(blocking) > 0 {
 		return template.Stop(name, blocking)
 	}

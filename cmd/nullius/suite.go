@@ -229,7 +229,7 @@ func (s *suite) attachGateway(ctx context.Context, cfg suiteConfig, n *rpc.Netwo
 	h := s.host.Component("gateway")
 	s.gateway, err = gateway.Attach(ctx, h, n.For(h), c, gateway.Shared{
 		Bus: conn, Blobs: blobs, Budgets: budget.New(budgets), Ledger: ledger.New(entries, blobs, ledger.Config{}),
-		CheckModel: checkModelOrRecording(door, blobs), CheckPython: s.checkPython(), MissingModules: s.missingModules(), CanCompile: func() bool { return writer.CanCompile(s.runner()) }, Sandbox: s.runner(),
+		CheckModel: checkModelOrRecording(door, blobs), CheckPython: s.checkPython(), MissingModules: s.missingModules(), PythonVersion: s.pythonVersion(), CanCompile: func() bool { return writer.CanCompile(s.runner()) }, Sandbox: s.runner(),
 	})
 	return err
 }
@@ -254,6 +254,14 @@ func (s *suite) missingModules() func([]string) ([]string, error) {
 		return nil
 	}
 	return template.MissingModules(s.host.Context(), s.box)
+}
+
+// pythonVersion tells the version of the interpreter that has a template's modules; nil without a sandbox.
+func (s *suite) pythonVersion() func([]string) string {
+	if s.box == nil {
+		return nil
+	}
+	return template.PythonVersion(s.host.Context(), s.box)
 }
 
 // checkModelOrRecording says before a study starts whether what is to answer is there.

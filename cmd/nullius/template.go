@@ -176,8 +176,10 @@ func readTemplate(ctx context.Context, arg string, starting bool) []check {
 		if python, err := box.FindPython(ctx, "", nil); err == nil {
 			in := template.NewInterpreter(box, python)
 			o.ParsePython = func(sources map[string][]byte) map[string]template.Syntax { return in.Parse(ctx, sources) }
+			o.PythonVersion = template.PythonVersion(ctx, box)
 			if !starting {
 				quick = in
+				o.PythonVersion = func([]string) string { return python.Version } // importing takes seconds
 			}
 		}
 		o.MissingModules = missingModules(ctx, box, quick)

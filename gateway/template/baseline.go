@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -63,17 +64,67 @@ func (c *checker) results(name string, data []byte, root *jsonNode) {
 	}
 	for _, m := range root.members {
 		means := m.value.get("means")
-		if means == nil || means.kind != kindObject && means.kind != kindNumber {
-			c.add(at(Finding{Rule: "run_0.means", Path: name, Found: "dataset " + quote(m.name) + " without means", Expected: `"means": {metric: number}`}, data, m.offset))
+		if !measures(means) {
+			f := at(Finding{Rule: "run_0.means", Path: name, Found: "dataset " + quote(m.name) + " without means", Expected: `"means": {metric: number}`}, data, m.offset)
+			if m.name == "means" || m.value.kind != kindObject {
+				f.Found, f.Fix = quote(m.name)+" where a dataset is expected", `{"my_data": {"means": {…}, "stderrs": {…}}}`
+				c.add(f)
+				break // one level is missing, and so it goes on
+			}
+			c.add(f)
 			continue
 		}
-		for _, metric := range means.members {
-			c.timing(name, data, metric)
-		}
+		c.metricValues(name, data, m, means)
 	}
 	if c.t.Primary != nil {
 		c.primaryMeasured(name, data, root)
 	}
+}
+
+// measures tells whether a dataset's means have the shape of measurements.
+func measures(means *jsonNode) bool {
+	return means != nil && (means.kind == kindObject || means.kind == kindNumber)
+}
+
+// metricValues looks at a dataset's numbers: there must be one, and those that are not finite are told.
+func (c *checker) metricValues(name string, data []byte, dataset jsonMember, means *jsonNode) {
+	leaves := numericLeaves(means)
+	if len(leaves) == 0 {
+		c.strict(at(Finding{Rule: "run_0.means", Path: name, Found: "no number in the means of " + quote(dataset.name), Expected: `"means": {metric: number}`}, data, means.offset))
+	}
+	for _, metric := range means.members {
+		c.timing(name, data, metric)
+	}
+	notFinite := slices.DeleteFunc(leaves, func(n *jsonNode) bool { return !math.IsNaN(n.number) && !math.IsInf(n.number, 0) })
+	if len(notFinite) > 0 {
+		c.warn(at(Finding{Rule: "metric.not-finite", Path: name, Found: fmt.Sprintf("%v in the means of %s", notFinite[0].number, quote(dataset.name)),
+			Expected: "a number: this one counts as not measured"}, data, notFinite[0].offset))
+	}
+	for _, m := range dataset.value.get("stderrs").leaves() {
+		if m.kind == kindNumber && !(m.number >= 0 && !math.IsInf(m.number, 0)) {
+			c.warn(at(Finding{Rule: "metric.stderr", Path: name, Found: fmt.Sprintf("the standard error %v", m.number), Expected: "a number from 0 on: this one counts as unknown"}, data, m.offset))
+			break
+		}
+	}
+}
+
+// leaves are an object's values, those of objects in it included; none of nil.
+func (n *jsonNode) leaves() []*jsonNode {
+	if n == nil {
+		return nil
+	}
+	if n.kind != kindObject {
+		return []*jsonNode{n}
+	}
+	var all []*jsonNode
+	for _, m := range n.members {
+		all = append(all, m.value.leaves()...)
+	}
+	return all
+}
+
+func numericLeaves(n *jsonNode) []*jsonNode {
+	return slices.DeleteFunc(n.leaves(), func(n *jsonNode) bool { return n.kind != kindNumber })
 }
 
 func (c *checker) primaryMeasured(name string, data []byte, root *jsonNode) {
@@ -86,7 +137,7 @@ func (c *checker) primaryMeasured(name string, data []byte, root *jsonNode) {
 		return
 	}
 	means := dataset.get("means")
-	if means == nil {
+	if !measures(means) {
 		return // reported as run_0.means
 	}
 	value := leafOf(means, p.Metric)
@@ -158,52 +209,4 @@ func (c *checker) declaredTimes() {
 				Expected: `times under "timing", beside "means"`})
 		}
 	}
-}
-
-var (
-	documentClass = regexp.MustCompile(`\\(documentclass|usepackage)\s*(\[[^\]]*\])?\s*\{([^}]*)\}`)
-	venueStyle    = regexp.MustCompile(`(?i)^(iclr|icml|neurips|nips|aaai|ijcai|acl|emnlp|cvpr|iccv|eccv|colm|jmlr|tmlr|corl|aistats)[0-9_a-z-]*$`)
-	// absentStyles are not in the small TeX set, with what serves instead.
-	absentStyles = map[string]string{"lmodern": "times", "bbm": `\mathbb of amssymb`, "dsfont": `\mathbb of amssymb`,
-		"bbold": `\mathbb of amssymb`, "soul": `\emph`, "ulem": `\emph`, "minted": "verbatim"}
-)
-
-// latex checks what the paper needs; without it the default article serves.
-func (c *checker) latex() {
-	const name = "latex/template.tex"
-	if !c.has(name) {
-		f := Finding{Rule: "latex.missing", Path: name, Found: "no such file", Expected: "an article with placeholders such as ABSTRACT HERE",
-			Fix: "nothing: the default article is used"}
-		if !c.reported(name) {
-			c.warn(f)
-		}
-		return
-	}
-	data, ok := c.text(name)
-	if !ok {
-		return
-	}
-	c.t.HasLatex = true
-	if len(strings.TrimSpace(string(data))) == 0 {
-		c.warn(Finding{Rule: "latex.empty", Path: name, Line: 1, Found: "an empty file", Expected: "an article", Fix: "nothing: the default article is used"})
-		c.t.HasLatex = false
-		return
-	}
-	for _, m := range documentClass.FindAllSubmatchIndex(data, -1) {
-		for _, style := range strings.Split(string(data[m[6]:m[7]]), ",") {
-			c.style(name, data, m[0], strings.TrimSpace(style))
-		}
-	}
-}
-
-func (c *checker) style(name string, data []byte, offset int, style string) {
-	if c.has("latex/"+style+".sty") || c.has("latex/"+style+".cls") {
-		return
-	}
-	substitute, absent := absentStyles[style]
-	if !absent && !venueStyle.MatchString(style) {
-		return
-	}
-	c.warn(at(Finding{Rule: "latex.style", Path: name, Found: quote(style) + ", which is neither in latex/ nor in the small TeX set",
-		Expected: "styles that are there", Fix: substitute}, data, offset))
 }

@@ -226,6 +226,9 @@ func (c *checker) read(name string, most int64) ([]byte, error) {
 	return data, err
 }
 
+// byteOrderMark is what some editors put before UTF-8. Python reads sources that begin with it, and no JSON that does.
+var byteOrderMark = []byte("\ufeff")
+
 // badByte finds the first byte that is not UTF-8, or a NUL; -1 if there is none.
 func badByte(data []byte) int {
 	for i := 0; i < len(data); {

@@ -109,6 +109,18 @@ var foreigners = []foreign{
 		"experiment.py": "from tools.arguments import parse\nfor seed in range(3):\n    test = parse()\n", "tools/__init__.py": "",
 		"tools/arguments.py": "import argparse\ndef parse():\n    p = argparse.ArgumentParser()\n    p.add_argument('--out_dir')\n    return p.parse_args()\n",
 	}},
+	{name: "a search path and optional modules", modules: []string{"matplotlib", "numpy", "treesearch"}, baseline: true, files: map[string]string{
+		"experiment.py": "import argparse, sys\nfrom pathlib import Path\nfrom typing import TYPE_CHECKING\n\nsys.path.append(str(Path(__file__).parent / 'src'))\nfrom arcs.tasks import Task\nimport handler\nfrom treesearch import Tree\n" +
+			"try:\n    from torch.utils.tensorboard import SummaryWriter\n    FOUND = True\nexcept ImportError:\n    FOUND = False\ntry:\n    import fused\nexcept:\n    fused = None\n" +
+			"if TYPE_CHECKING:\n    import pandas as pd\ntry:\n    import numpy\nexcept ImportError as missing:\n    raise SystemExit('install numpy') from missing\n" +
+			"def late():\n    try:\n        import tomllib_old\n    except (ImportError, OSError):\n        import tomli_old\n" +
+			"parser = argparse.ArgumentParser()\nparser.add_argument('--out_dir', required=True)\nseeds = 3  # tests\n",
+		"src/arcs/tasks.py": "from .base import Task\n", "src/arcs/base.py": "Task = 1\n", "tools/deep/handler.py": "x = 1\n",
+	}, warnings: nil},
+	{name: "clients of servers and lists as means", modules: []string{"matplotlib", "openai", "pandas"}, baseline: true, files: map[string]string{
+		"experiment.py":         "import argparse\nimport openai, pandas\nparser = argparse.ArgumentParser()\nparser.add_argument('--out_dir', default='run_0')\nparser.add_argument('--gpu', type=int)\nseed = open('../../data/personal/test.csv')\n",
+		"run_0/final_info.json": `{"(530.1, 2.4)": {"means": 0.5}, "sphere": {"means": {"accuracy": 0.9, "training_time": 3.1, "confusion": [[1, 2], [3, 4]]}, "diagnostics": {"names": ["a"], "gate": [NaN]}}}`,
+	}, warnings: []string{"python.network", "metric.time"}},
 	{name: "drawn in a package of its own", modules: []string{"matplotlib", "numpy"}, baseline: true, files: map[string]string{
 		"plot.py": "from figures import draw\ndraw()\n", "figures/__init__.py": "import matplotlib.pyplot as plt\ndef draw():\n    plt.gcf().savefig('a' + '.p' + 'ng')\n",
 	}},

@@ -197,6 +197,17 @@ type Finder interface {
 	FindPython(ctx context.Context, configured string, modules []string) (*sandbox.Python, error)
 }
 
+// PythonVersion answers Options.PythonVersion by the same search; what was found is remembered there, so it takes no time after MissingModules.
+func PythonVersion(ctx context.Context, f Finder) func([]string) string {
+	return func(modules []string) string {
+		p, err := f.FindPython(ctx, "", modules)
+		if err != nil || p == nil {
+			return ""
+		}
+		return p.Version
+	}
+}
+
 // MissingModules answers Options.MissingModules by the same search that the executor makes before a run: a module counts as missing when no
 // interpreter has all of them.
 func MissingModules(ctx context.Context, f Finder) func([]string) ([]string, error) {

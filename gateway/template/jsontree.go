@@ -1,6 +1,7 @@
 package template
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"strconv"
@@ -68,6 +69,9 @@ type jsonParser struct {
 // parseJSON reads one strict JSON document; duplicate keys are errors.
 func parseJSON(data []byte, limits jsonLimits) (*jsonNode, *jsonError) {
 	p := &jsonParser{data: data, limits: limits}
+	if bytes.HasPrefix(data, byteOrderMark) {
+		return nil, &jsonError{0, "a byte order mark", "UTF-8 without it: Python's json does not read it"}
+	}
 	node, err := p.value(0)
 	if err != nil {
 		return nil, err
@@ -95,6 +99,9 @@ func (p *jsonParser) unexpected(expected string) *jsonError {
 		return &jsonError{offset: len(p.data), found: "the end of the file", expected: expected}
 	}
 	r, _ := utf8.DecodeRune(p.data[p.at:])
+	if r == '/' || r == '#' {
+		expected += " (JSON has no comments)"
+	}
 	return &jsonError{offset: p.at, found: quote(string(r)), expected: expected}
 }
 

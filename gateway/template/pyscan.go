@@ -3,6 +3,7 @@ package template
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -15,6 +16,8 @@ type pySource struct {
 	masked  []byte // data with strings and comments blanked, same offsets
 	strings []pyString
 	imports []pyImport
+	// relative has the offsets of imports such as "from .helpers import x" that no except clause catches.
+	relative []int
 }
 
 type pyString struct {
@@ -23,13 +26,17 @@ type pyString struct {
 }
 
 type pyImport struct {
-	offset int
-	module string // its first part
+	offset   int
+	module   string // its first part
+	optional bool   // the source goes on without it
 }
 
 // scanPython reads a source in one pass.
 func scanPython(name string, data []byte) *pySource {
 	s := &pySource{name: name, data: data, masked: bytes.Clone(data)}
+	if bytes.HasPrefix(data, byteOrderMark) {
+		blank(s.masked[:len(byteOrderMark)])
+	}
 	for i := 0; i < len(data); {
 		switch c := data[i]; {
 		case c == '#':
@@ -87,20 +94,121 @@ func blank(b []byte) {
 }
 
 var (
-	importLine = regexp.MustCompile(`(?m)^[ \t]*import[ \t]+([^\n;]+)`)
-	fromLine   = regexp.MustCompile(`(?m)^[ \t]*from[ \t]+([A-Za-z_][A-Za-z0-9_.]*)[ \t]+import\b`)
+	importLine   = regexp.MustCompile(`(?m)^[ \t]*import[ \t]+([^\n;]+)`)
+	fromLine     = regexp.MustCompile(`(?m)^[ \t]*from[ \t]+([A-Za-z_][A-Za-z0-9_.]*)[ \t]+import\b`)
+	relativeLine = regexp.MustCompile(`(?m)^[ \t]*from[ \t]+(\.[A-Za-z0-9_.]*)[ \t]+import\b`)
 )
 
 func (s *pySource) findImports() {
+	blocks := newPyBlocks(s.masked)
 	for _, m := range importLine.FindAllSubmatchIndex(s.masked, -1) {
+		optional := blocks.optional(m[2])
 		for _, part := range strings.Split(string(s.masked[m[2]:m[3]]), ",") {
 			fields := strings.Fields(part)
 			if len(fields) > 0 && modulePattern.MatchString(fields[0]) {
-				s.imports = append(s.imports, pyImport{m[2], topModule(fields[0])})
+				s.imports = append(s.imports, pyImport{m[2], topModule(fields[0]), optional})
 			}
 		}
 	}
 	for _, m := range fromLine.FindAllSubmatchIndex(s.masked, -1) {
-		s.imports = append(s.imports, pyImport{m[2], topModule(string(s.masked[m[2]:m[3]]))})
+		optional := blocks.optional(m[2])
+		s.imports = append(s.imports, pyImport{m[2], topModule(string(s.masked[m[2]:m[3]])), optional})
 	}
+	for _, m := range relativeLine.FindAllSubmatchIndex(s.masked, -1) {
+		if !blocks.optional(m[2]) {
+			s.relative = append(s.relative, m[2])
+		}
+	}
+}
+
+var (
+	tryLine      = regexp.MustCompile(`^try[ \t]*:`)
+	exceptLine   = regexp.MustCompile(`^except\b`)
+	catchesLine  = regexp.MustCompile(`^except[ \t]*(:|.*\b(ImportError|ModuleNotFoundError|Exception|BaseException)\b)`)
+	typingLine   = regexp.MustCompile(`^if[ \t]+([A-Za-z_]+\.)?TYPE_CHECKING[ \t]*:`)
+	givesUp      = regexp.MustCompile(`\b(raise|exit|SystemExit)\b`)
+	blockEndLine = regexp.MustCompile(`^(else|finally)\b`)
+)
+
+// pyBlocks finds what encloses a line of masked Python. A hostile source may have a hundred thousand imports, so the search is bounded: beyond it an import
+// counts as needed.
+type pyBlocks struct {
+	lines  []string
+	starts []int // the lines' offsets
+	asked  int
+}
+
+func newPyBlocks(masked []byte) *pyBlocks {
+	b := &pyBlocks{lines: strings.Split(string(masked), "\n")}
+	at := 0
+	for _, line := range b.lines {
+		b.starts = append(b.starts, at)
+		at += len(line) + 1
+	}
+	return b
+}
+
+const (
+	maxAsked    = 1000 // imports of one source
+	maxDistance = 1000 // lines before and after one
+)
+
+// optional tells whether what stands at an offset is in a try block whose except clause goes on without the module, in such a clause itself, or where only type
+// checkers read.
+func (b *pyBlocks) optional(offset int) bool {
+	if b.asked++; b.asked > maxAsked {
+		return false
+	}
+	number, exact := slices.BinarySearch(b.starts, offset)
+	if !exact {
+		number-- // the line that begins before it
+	}
+	inner := indentOf(b.lines[number])
+	for i := number - 1; i >= max(0, number-maxDistance) && inner > 0; i-- {
+		text := strings.TrimSpace(b.lines[i])
+		if text == "" || indentOf(b.lines[i]) >= inner {
+			continue
+		}
+		inner = indentOf(b.lines[i])
+		if typingLine.MatchString(text) || catchesLine.MatchString(text) || tryLine.MatchString(text) && b.goesOn(i+1, inner) {
+			return true
+		}
+	}
+	return false
+}
+
+// goesOn looks from a line on through the rest of a try statement of an indent for a clause that catches a missing module and does not give up.
+func (b *pyBlocks) goesOn(from, indent int) bool {
+	catching, stopped := false, false
+	for _, line := range b.lines[from:min(len(b.lines), from+maxDistance)] {
+		text := strings.TrimSpace(line)
+		switch {
+		case text == "":
+		case indentOf(line) > indent:
+			stopped = stopped || catching && givesUp.MatchString(text)
+		case catching:
+			return !stopped
+		case indentOf(line) == indent && catchesLine.MatchString(text):
+			catching, stopped = true, givesUp.MatchString(text)
+		case indentOf(line) < indent || !exceptLine.MatchString(text) && !blockEndLine.MatchString(text):
+			return false
+		}
+	}
+	return catching && !stopped
+}
+
+// indentOf counts a line's leading blanks; a tab goes to the next multiple of eight, as in Python.
+func indentOf(line string) int {
+	n := 0
+	for _, r := range line {
+		switch r {
+		case ' ':
+			n++
+		case '\t':
+			n = n/8*8 + 8
+		default:
+			return n
+		}
+	}
+	return n
 }

@@ -6,6 +6,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"nullius.dev/kit/fault"
@@ -32,6 +33,7 @@ func (c *checker) python() {
 	if plot != nil {
 		c.figures(plot, sources)
 	}
+	c.relativeImports(experiment, plot)
 	c.practice(sources)
 	c.modules(sources)
 }
@@ -108,6 +110,7 @@ var (
 	requiredTrue  = regexp.MustCompile(`\brequired\s*=\s*True\b`)
 	optionalNargs = regexp.MustCompile(`\bnargs\s*=`)
 	defaultArg    = regexp.MustCompile(`\bdefault\s*=`)
+	notebook      = regexp.MustCompile(`^\s*\{[^=]*"(cells|nbformat)"\s*:`)
 	outDirAlias   = regexp.MustCompile(`--(out-dir|outdir|output_dir|output-dir|output|out)$`)
 )
 
@@ -129,6 +132,9 @@ func (c *checker) arguments(experiment *pySource, sources map[string]*pySource) 
 	}
 	f := Finding{Rule: "experiment.out-dir", Path: experiment.name, Line: 1, Found: "no --out_dir",
 		Expected: "the argument --out_dir, the folder for the results", Fix: `parser.add_argument("--out_dir", default="run_0")`}
+	if notebook.Match(experiment.data) {
+		f.Found, f.Expected, f.Fix = "a Jupyter notebook", "a Python script with the argument --out_dir", "jupyter nbconvert --to script, then the argument"
+	}
 	if alias != "" {
 		f.Found = quote(alias)
 		f = at(f, experiment.data, aliasAt.offset)
@@ -210,56 +216,14 @@ func (c *checker) figures(plot *pySource, sources map[string]*pySource) {
 	}
 }
 
-var (
-	bareCUDA   = regexp.MustCompile(`\.cuda\s*\(`)
-	guarded    = regexp.MustCompile(`is_available\s*\(`)
-	pickling   = regexp.MustCompile(`\b(pickle\.(dump|load)s?|torch\.save|joblib\.dump)\s*\(`)
-	oneSeed    = regexp.MustCompile(`(?m)\b(num_seeds|n_seeds|NUM_SEEDS|N_SEEDS|SEEDS|seeds)\s*=\s*(1\s*$|range\(\s*1\s*\)|\[\s*[0-9]+\s*\])`)
-	seedWord   = regexp.MustCompile(`(?i)seed`)
-	heldOut    = regexp.MustCompile(`(?i)(test|valid|val_|_val|held|holdout|optim|oracle|regret|floor|ground_truth)`)
-	figureOnly = regexp.MustCompile(`(^|/)plot[^/]*\.py$`)
-)
-
-// practice warns of habits that make numbers hard to trust.
-func (c *checker) practice(sources map[string]*pySource) {
-	seeds, splits, experiments := false, false, 0
-	for _, name := range mapKeys(sources) {
-		s := sources[name]
-		if figureOnly.MatchString(name) {
-			continue
-		}
-		experiments++
-		seeds = seeds || seedWord.Match(s.data)
-		splits = splits || heldOut.Match(s.data)
-		if m := bareCUDA.FindIndex(s.masked); m != nil && !guarded.Match(s.masked) {
-			c.warn(at(Finding{Rule: "python.cuda", Path: name, Found: ".cuda() without a guard", Expected: "a run on the CPU where there is no GPU",
-				Fix: `device = "cuda" if torch.cuda.is_available() else "cpu"`}, s.data, m[0]))
-		}
-		if m := pickling.FindIndex(s.masked); m != nil {
-			c.warn(at(Finding{Rule: "python.pickle", Path: name, Found: quote(string(s.masked[m[0] : m[1]-1])), Expected: "results as JSON: pickles run code when they are read"}, s.data, m[0]))
-		}
-		if m := oneSeed.FindIndex(s.masked); m != nil {
-			c.warn(at(Finding{Rule: "experiment.one-seed", Path: name, Found: "one seed", Expected: "at least three, so that there is a standard error"}, s.data, m[0]))
-		}
-	}
-	if experiments == 0 {
-		return
-	}
-	if !seeds {
-		c.warn(Finding{Rule: "experiment.one-seed", Path: "experiment.py", Found: "no seed", Expected: "at least three seeds, so that there is a standard error"})
-	}
-	if !splits {
-		c.warn(Finding{Rule: "experiment.held-out", Path: "experiment.py", Found: "no held-out metric", Expected: "a metric on data that training never saw"})
-	}
-}
-
 // modules lists what must be importable: as declared, else as found in imports.
 func (c *checker) modules(sources map[string]*pySource) {
 	places := map[string]Finding{}
+	local := c.localModules(sources)
 	for _, name := range mapKeys(sources) {
 		s := sources[name]
 		for _, imported := range s.imports {
-			if !c.local(imported.module, name) && !standardModule(imported.module) {
+			if !imported.optional && !local(imported.module, name) && !standardModule(imported.module) {
 				if _, ok := places[imported.module]; !ok {
 					places[imported.module] = at(Finding{Path: name}, s.data, imported.offset)
 				}
@@ -281,6 +245,9 @@ func (c *checker) modules(sources map[string]*pySource) {
 		return
 	}
 	missing, err := c.o.MissingModules(c.t.Python.Modules)
+	if err == nil && len(missing) == 0 {
+		c.version()
+	}
 	switch {
 	case fault.ReasonOf(err) == sandbox.ReasonNoPython:
 		c.warn(Finding{Rule: "python.interpreter", BlocksStart: true, Path: "experiment.py", Found: quote(err.Error()), Expected: "one of Python 3", Fix: fault.NextOf(err)})
@@ -299,15 +266,61 @@ func (c *checker) modules(sources map[string]*pySource) {
 	}
 }
 
-// local tells whether a module lies in the template, at its root or beside the importer.
-func (c *checker) local(module, importer string) bool {
-	for _, dir := range []string{".", path.Dir(importer)} {
-		p := path.Join(dir, module)
-		if c.has(p+".py") || c.dirs[p] {
-			return true
+// version compares the interpreter that has all modules with the least one that template.yaml asks for.
+func (c *checker) version() {
+	if c.o.PythonVersion == nil || c.t.Python.Min == "" {
+		return
+	}
+	if have := c.o.PythonVersion(c.t.Python.Modules); have != "" && olderVersion(have, c.t.Python.Min) {
+		c.warn(Finding{Rule: "python.version", BlocksStart: true, Path: settingsFile, Found: "Python " + have, Expected: "Python " + c.t.Python.Min + " or later",
+			Fix: "nullius doctor"})
+	}
+}
+
+// olderVersion compares dotted numbers; what is no number counts as 0.
+func olderVersion(have, least string) bool {
+	a, b := strings.Split(have, "."), strings.Split(least, ".")
+	for i := range b {
+		x := 0
+		if i < len(a) {
+			x, _ = strconv.Atoi(a[i])
+		}
+		if y, _ := strconv.Atoi(b[i]); x != y {
+			return x < y
 		}
 	}
 	return false
+}
+
+var searchPath = regexp.MustCompile(`\bsys\s*\.\s*path\s*(\.\s*(append|insert|extend)\s*\(|\+?=|\[)`)
+
+// localModules gives a function that tells whether a module lies in the template: at its root, beside the importer or, where a script adds folders to Python's
+// search path, in any of them.
+func (c *checker) localModules(sources map[string]*pySource) func(module, importer string) bool {
+	anywhere := map[string]bool{}
+	for _, s := range sources {
+		if !searchPath.Match(s.masked) {
+			continue
+		}
+		for file := range c.files {
+			if module, ok := strings.CutSuffix(path.Base(file), ".py"); ok {
+				anywhere[module] = true
+			}
+		}
+		for dir := range c.dirs {
+			anywhere[path.Base(dir)] = true
+		}
+		break
+	}
+	return func(module, importer string) bool {
+		for _, dir := range []string{".", path.Dir(importer)} {
+			p := path.Join(dir, module)
+			if c.has(p+".py") || c.dirs[p] {
+				return true
+			}
+		}
+		return anywhere[module]
+	}
 }
 
 func topModule(m string) string { top, _, _ := strings.Cut(m, "."); return top }

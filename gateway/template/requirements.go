@@ -31,7 +31,7 @@ func (c *checker) requirements() {
 		if !requirementLine.MatchString(text) {
 			good = false
 			c.strict(Finding{Rule: "requirements.line", Path: name, Line: line, Found: quote(text),
-				Expected: "a package's name, with version, marker and hash if need be; no options, addresses, paths or extras", Fix: `numpy==1.26.4`})
+				Expected: "a package's name, with version, marker and hash if need be; no options, addresses, paths or extras", Fix: plainRequirement(text)})
 		}
 	}
 	if packages == 0 {
@@ -40,6 +40,16 @@ func (c *checker) requirements() {
 	if good && packages > 0 {
 		c.t.Python.Requirements = name
 	}
+}
+
+var extras = regexp.MustCompile(`\[[^\]]*\]`)
+
+// plainRequirement is what a refused line could become; an example where nothing of it can stay.
+func plainRequirement(text string) string {
+	if plain := extras.ReplaceAllString(text, ""); plain != text && requirementLine.MatchString(plain) {
+		return plain
+	}
+	return "a line such as numpy==1.26.4"
 }
 
 // logicalLines yields each line with a package and its number; a backslash at a line's end joins the next, and comments are dropped.

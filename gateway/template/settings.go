@@ -55,6 +55,7 @@ func (c *checker) settings() {
 	c.dataEntries(m["data"])
 	c.metrics(m["metrics"])
 	c.primary(m["primary"])
+	c.directions()
 	if n := m["paired_seeds"]; n != nil {
 		t.PairedSeeds = c.boolean(n, "paired_seeds")
 	}
@@ -63,12 +64,25 @@ func (c *checker) settings() {
 	c.env(m["env"])
 }
 
+// misnamedSettings warns of a file that is taken for template.yaml by its author alone.
+func (c *checker) misnamedSettings() {
+	for _, name := range []string{"template.yml", "template.json", "template.toml"} {
+		if c.has(name) {
+			c.warn(Finding{Rule: "template.misnamed", Path: name, Found: "settings that are not read", Expected: "template.yaml", Fix: "renaming it"})
+		}
+	}
+}
+
 func (c *checker) sizes(n *yaml.Node) {
 	if n == nil {
 		return
 	}
+	sizes := c.mapping(n, "sizes", sizeNames)
+	if sizes == nil {
+		return // it is no mapping, which is told
+	}
 	c.t.Sizes = map[string]Size{}
-	for name, value := range c.mapping(n, "sizes", sizeNames) {
+	for name, value := range sizes {
 		m := c.mapping(value, "sizes."+name, []string{"seconds", "memory", "pool"})
 		var size Size
 		if v := m["seconds"]; v != nil {
@@ -128,7 +142,7 @@ func (c *checker) metrics(n *yaml.Node) {
 			continue
 		}
 		m := c.mapping(value, key, []string{"direction", "label", "unit"})
-		metric := Metric{Direction: NoDirection}
+		var metric Metric // without a direction: the primary one's, else none
 		if v := m["direction"]; v != nil {
 			metric.Direction = Direction(c.oneOf(v, key+".direction", directions))
 		}
@@ -158,14 +172,14 @@ func (c *checker) primary(n *yaml.Node) {
 	p.Metric = c.str(m["metric"], "primary.metric", "a metric of that dataset")
 	known, listed := c.t.Metrics[p.Metric]
 	switch {
-	case m["direction"] == nil && listed && known.Direction != NoDirection:
+	case m["direction"] == nil && listed && known.Direction != NoDirection && known.Direction != "":
 		p.Direction = known.Direction
 	case m["direction"] == nil:
 		c.bad(n, "primary.direction", "no direction", "minimize or maximize", "direction: minimize")
 		return
 	default:
 		p.Direction = Direction(c.oneOf(m["direction"], "primary.direction", directions[:2]))
-		if listed && known.Direction != p.Direction && p.Direction != "" {
+		if listed && known.Direction != "" && known.Direction != p.Direction && p.Direction != "" {
 			c.bad(m["direction"], "primary.direction", quote(string(p.Direction))+" here and "+quote(string(known.Direction))+" under metrics",
 				"the same direction in both", "")
 		}
@@ -177,12 +191,29 @@ func (c *checker) primary(n *yaml.Node) {
 	c.t.Primary = &p
 }
 
+// directions gives metrics that tell no direction that of the primary metric, if it is the same, else none.
+func (c *checker) directions() {
+	for name, m := range c.t.Metrics {
+		if m.Direction != "" {
+			continue
+		}
+		m.Direction = NoDirection
+		if p := c.t.Primary; p != nil && p.Metric == name && p.Direction != "" {
+			m.Direction = p.Direction
+		}
+		c.t.Metrics[name] = m
+	}
+}
+
 func (c *checker) expected(n *yaml.Node) {
 	if n == nil {
 		return
 	}
 	c.t.Expected = map[string]map[string]Expected{}
 	for size, values := range c.mapping(n, "expected", sizeNames) {
+		if _, ok := c.t.Sizes[size]; !ok && len(c.t.Sizes) > 0 {
+			c.bad(values, "expected."+size, quote(size)+", which is not under sizes", "one of "+strings.Join(mapKeys(c.t.Sizes), ", "), "")
+		}
 		c.t.Expected[size] = map[string]Expected{}
 		for id, value := range c.mapping(values, "expected."+size, nil) {
 			key := "expected." + size + "." + id
@@ -201,6 +232,12 @@ func (c *checker) expected(n *yaml.Node) {
 			within := e.Rel != nil || e.Abs != nil
 			if ranged := e.Min != nil || e.Max != nil; (e.Value != nil) != within || !within && !ranged {
 				c.bad(value, key, "no complete expectation", "value with rel or abs, or min, max or both", "{value: 0.5, rel: 0.01}")
+			}
+			switch {
+			case e.Min != nil && e.Max != nil && *e.Min > *e.Max:
+				c.bad(value, key, "min over max", "a range that a number can lie in", "")
+			case e.Rel != nil && *e.Rel < 0 || e.Abs != nil && *e.Abs < 0:
+				c.bad(value, key, "a tolerance below 0", "rel or abs from 0 on", "")
 			}
 			c.t.Expected[size][id] = e
 		}
@@ -306,6 +343,8 @@ func refusedVariable(name string) bool {
 	return slices.Contains([]string{"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "CUDA_VISIBLE_DEVICES", "PATH", "HOME", "TRACEPARENT"}, name)
 }
 
+var secretVariable = regexp.MustCompile(`(?i)(^|_)(api_?key|token|secret|password|passwd|credentials?)(_|$)`)
+
 func (c *checker) env(n *yaml.Node) {
 	if n == nil {
 		return
@@ -315,6 +354,10 @@ func (c *checker) env(n *yaml.Node) {
 		switch {
 		case !envPattern.MatchString(name):
 			c.bad(value, "env", quote(name), "a variable's name", "")
+		case secretVariable.MatchString(name):
+			c.warn(Finding{Rule: "template.env.secret", Path: settingsFile, Line: value.Line, Column: value.Column, Found: quote(name),
+				Expected: "no secrets: a template is stored and its logs are shown, and a run has no network", Fix: "removing it"})
+			c.t.Env[name] = c.str(value, "env."+name, "a value in quotes")
 		case refusedVariable(name):
 			c.bad(value, "env.refused", quote(name), "a variable that the sandbox leaves to templates", "removing it")
 		default:

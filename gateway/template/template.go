@@ -120,6 +120,8 @@ type Options struct {
 	// its time to start, and gives what it found for each. It must not run them.
 	// Nil: syntax is not checked.
 	ParsePython func(sources map[string][]byte) map[string]Syntax
+	// PythonVersion tells the version, such as 3.11.2, of the interpreter that imports these modules; empty: it is not known. Nil: not checked.
+	PythonVersion func(modules []string) string
 	// Size is that of a study that is to start: data that only other sizes need is
 	// then not asked for. Empty: all of it is.
 	Size string
@@ -173,6 +175,7 @@ func Load(fsys fs.FS, o Options) (*Template, []Finding) {
 	c.foreign = !c.has("template.yaml")
 	if c.foreign {
 		t.Foreign, t.Writable = true, []string{"."}
+		c.misnamedSettings()
 	} else {
 		c.settings()
 	}

@@ -65,7 +65,7 @@ editable: [experiment.py, plot.py]
 protected: [evaluate.py]
 env: {MY_FLAG: "1"}
 `,
-		"latex/template.tex": "\\documentclass{article}\n\\begin{document}\n\\end{document}\n",
+		"latex/template.tex": "\\documentclass{article}\n\\begin{document}\n\\title{TITLE HERE}\\section{Results}\n\\end{document}\n",
 		"run_0/final_info.json": `{
   "d": {"means": {"test_error": 0.5, "gap": 0.1}, "stderrs": {"test_error": 0.01, "gap": 0.2}}
 }
@@ -208,6 +208,34 @@ func TestLoad_names_missing_modules_with_the_package(t *testing.T) {
 	blocking := template.Blocking(findings)
 	if len(blocking) != 1 || blocking[0].Rule != "python.module" || blocking[0].Place() != "plot.py:1:8" || !strings.Contains(blocking[0].Fix, "python3-matplotlib") {
 		t.Fatalf("blocking findings: %v", blocking)
+	}
+}
+
+func TestLoad_compares_the_interpreter_with_the_least_version(t *testing.T) {
+	for version, blocked := range map[string]bool{"3.9.0": false, "3.11.2": false, "3.8.10": true, "2.7": true, "3": true, "4.0": false, "": false} {
+		_, findings := template.Load(tree(good()), template.Options{Name: "small", PythonVersion: func([]string) string { return version },
+			MissingModules: func([]string) ([]string, error) { return nil, nil }})
+		if blocking := template.Blocking(findings); (len(blocking) > 0) != blocked || blocked && blocking[0].Rule != "python.version" {
+			t.Errorf("Python %q for 3.9 or later: %v", version, blocking)
+		}
+	}
+}
+
+func TestLoad_gives_a_metric_the_direction_of_the_primary(t *testing.T) {
+	files := good()
+	files["template.yaml"] = strings.Replace(files["template.yaml"], "{test_error: minimize, gap: none}", "{test_error: {label: error}, gap: {unit: s}}", 1)
+	got, findings := load(tree(files))
+	if got == nil || got.DirectionOf("test_error") != template.Minimize || got.DirectionOf("gap") != template.NoDirection {
+		t.Errorf("%+v %v", got, findings)
+	}
+}
+
+// TestLoad_reads_a_hostile_source_of_imports would not end within the test's limit if each import were looked for from the source's start.
+func TestLoad_reads_a_hostile_source_of_imports(t *testing.T) {
+	files := good()
+	files["many.py"] = strings.Repeat("  import a.b\n", 160_000)
+	if got, findings := load(tree(files)); got == nil {
+		t.Errorf("refused: %v", findings)
 	}
 }
 

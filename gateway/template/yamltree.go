@@ -37,8 +37,11 @@ func (c *checker) yamlRoot(data []byte) (*yaml.Node, bool) {
 			f.Line, _ = strconv.Atoi(m[1])
 			f.Found = quote(m[2])
 		}
-		if bytes.Contains(data, []byte("\t")) {
+		switch {
+		case bytes.Contains(data, []byte("\t")):
 			f.Fix = "spaces instead of tabs"
+		case strings.Contains(f.Found, "mapping values are not allowed"):
+			f.Fix = "quotes around a value that has a colon in it"
 		}
 		c.add(f)
 		return nil, false
@@ -52,7 +55,25 @@ func (c *checker) yamlRoot(data []byte) (*yaml.Node, bool) {
 		c.add(Finding{Rule: "file.empty", Path: settingsFile, Line: 1, Found: "no settings", Expected: "at least a title"})
 		return nil, false
 	}
+	c.tags(document.Content[0])
 	return document.Content[0], true
+}
+
+// yamlTags are those of plain data.
+var yamlTags = []string{"!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq", "!!timestamp", "!!merge", ""}
+
+// tags refuses nodes that ask for more than plain data; one finding is enough.
+func (c *checker) tags(n *yaml.Node) bool {
+	if n.Kind != yaml.AliasNode && !slices.Contains(yamlTags, n.Tag) {
+		c.bad(n, "template.tag", "the tag "+quote(n.Tag), "plain data", "removing it")
+		return false
+	}
+	for _, child := range n.Content {
+		if !c.tags(child) {
+			return false
+		}
+	}
+	return true
 }
 
 // decodeSafely turns a parser's panic on hostile input into an error.
