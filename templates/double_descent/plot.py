@@ -137,7 +137,7 @@ def plot_wide_narrow(runs, datasets):
     first = np.atleast_1d(axes)[0]
     first.set_yticks(rows, [label for label, _, _ in runs])
     first.set_ylim(len(runs) - 0.5, -0.5)
-    figure.tight_layout(rect=(0, 0.13, 1, 1))
+    figure.tight_layout(rect=(0, 0.42 / figure.get_figheight(), 1, 1))  # room for the legend, in inches
     seeds = len(runs[0][1][datasets[0]]["final_info_dict"]["mse_widest"])
     legend_below(figure, first, 2, "mean of %d seeds ± 1 standard error" % seeds)
     save(figure, "wide_narrow.png")

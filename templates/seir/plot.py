@@ -103,7 +103,7 @@ def plot_peaks(runs: list[Run], datasets: list[str]) -> None:
                           linestyle="none", capsize=2.5, markersize=4.5,
                           color=COLOURS[index % len(COLOURS)], marker=MARKERS[index % len(MARKERS)])
         axis.set_xticks(range(len(datasets)), [title(d) for d in datasets])
-        axis.set(ylabel=name, xlim=(-0.6, len(datasets) - 0.4), ylim=(0, None))
+        axis.set(ylabel=name, xlim=(-0.6, len(datasets) - 0.4), ylim=(0, 1.05 * axis.get_ylim()[1]))
         axis.grid(axis="x", visible=False)
     rows = -(-len(runs) // 3)
     figure.tight_layout(rect=(0, 0.07 + 0.05 * rows, 1, 1))
