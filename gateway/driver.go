@@ -301,7 +301,6 @@ func (d *driver) claim(ctx context.Context, k journal.Key) (int64, error) {
 		if c.Progress, err = progressOf(ctx, d.ledger, k); err != nil {
 			return 0, err
 		}
-		d.events.republish(ctx, k) // before our own Claimed is the last that was told
 		err = d.append(ctx, k, last, &gatewayv1.JournalEvent{Id: fmt.Sprintf("claim/%d", c.GetEpoch()), Event: &gatewayv1.JournalEvent_Claimed{Claimed: c}})
 		if err == nil {
 			if err := d.setBudget(ctx, k); err != nil { // a dead owner may not have come to it
@@ -361,7 +360,7 @@ func (d *driver) append(ctx context.Context, k journal.Key, last int64, e *gatew
 	if err := d.journal.Append(actx, k, last, e); err != nil {
 		return err
 	}
-	d.events.publish(actx, k, e)
+	d.events.tell(actx, k)
 	return nil
 }
 
@@ -399,8 +398,11 @@ func (d *driver) publish(ctx context.Context, k journal.Key) {
 	}
 }
 
-// sweep queues what is runnable and lies nowhere, at start and each minute: the publish after an event can be lost.
+// sweep queues what is runnable and lies nowhere, and tells of events that nobody was told of, at start and each minute: both publishes can be lost.
 func (d *driver) sweep(ctx context.Context) {
+	if err := d.events.load(ctx); err != nil {
+		d.log.WarnContext(ctx, "read the public events; each machine's are read alone", "error", err)
+	}
 	for t := time.NewTicker(sweepEvery); ; {
 		if err := d.journal.Sync(ctx); err == nil {
 			var keys []journal.Key
@@ -412,6 +414,7 @@ func (d *driver) sweep(ctx context.Context) {
 			for _, k := range keys {
 				d.publish(ctx, k)
 			}
+			d.events.tellAll(ctx)
 		}
 		select {
 		case <-t.C:

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -20,94 +21,166 @@ import (
 	"nullius.dev/proto/subject"
 )
 
+// eventsAge is how long public events are kept.
+const eventsAge = 30 * 24 * time.Hour
+
 // publisher projects journal events to public ones in the stream EVENTS. The message id is the journal event's, so that a repeat is dropped.
 type publisher struct {
 	bus     *bus.Conn
 	journal *journal.Store
 	log     *slog.Logger
+
+	mu   sync.Mutex
+	told map[journal.Key]*told
+}
+
+// told is how far a machine's journal is known to be in EVENTS.
+type told struct {
+	mu sync.Mutex // held while the machine's events are published, so that they come in order
+	n  int64
 }
 
 func newPublisher(ctx context.Context, b *bus.Conn, j *journal.Store, log *slog.Logger, maxBytes int64) (*publisher, error) {
 	_, err := b.Stream(ctx, jetstream.StreamConfig{
 		Name: subject.StreamEvents, Subjects: []string{subject.EventsAll}, Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy,
-		Discard: jetstream.DiscardOld, MaxBytes: maxBytes, MaxAge: 30 * 24 * time.Hour, Duplicates: 10 * time.Minute,
+		Discard: jetstream.DiscardOld, MaxBytes: maxBytes, MaxAge: eventsAge, Duplicates: 10 * time.Minute,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &publisher{bus: b, journal: j, log: log}, nil
+	return &publisher{bus: b, journal: j, log: log, told: map[journal.Key]*told{}}, nil
 }
 
-// publish publishes the public twin of a journal event. A lost publish is mended when the machine is next taken over.
-func (p *publisher) publish(ctx context.Context, k journal.Key, e *gatewayv1.JournalEvent) {
-	ev := publicEvent(k, e)
-	p.journal.View(k, func(m *journal.Machine) {
-		if m.Core().N == e.GetN() {
-			ev.State = m.Core().State()
+func (p *publisher) of(k journal.Key) *told {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.told[k]
+	if t == nil {
+		t = &told{}
+		p.told[k] = t
+	}
+	return t
+}
+
+// tell publishes, in order, the public twins that events of the machine's journal still lack: as a rule that of the last one. Twins of a killed process or
+// of a broker's bad moment are among them. What cannot be published now is when the machine is told of next, by its next event or by the sweep.
+func (p *publisher) tell(ctx context.Context, k journal.Key) {
+	t := p.of(k)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n, state, _ := p.since(k, t.n)
+	if n > t.n+1 { // others may have published them
+		last, err := p.lastTold(ctx, subject.EventsOf(k.Study, k.Idea))
+		if err != nil {
+			p.log.WarnContext(ctx, "read the public events", "study_id", k.Study, "idea_id", k.Idea, "error", err)
+			return
 		}
-	})
-	data, err := protojson.Marshal(ev)
-	if err != nil {
-		p.log.ErrorContext(ctx, "encode public event", "error", err)
-		return
+		t.n = max(t.n, last[k])
 	}
-	msg := &nats.Msg{Subject: subject.Event(k.Study, k.Idea, ev.GetKind()), Data: data, Header: nats.Header{}}
-	if _, err = p.bus.JS.PublishMsg(ctx, msg, jetstream.WithMsgID(subject.EventID(k.Study, k.Idea, e.GetN()))); err != nil {
-		p.log.WarnContext(ctx, "publish event", "study_id", k.Study, "idea_id", k.Idea, "n", e.GetN(), "error", err)
-	}
-}
-
-// republish publishes what follows the last event of the machine that is found in EVENTS.
-func (p *publisher) republish(ctx context.Context, k journal.Key) {
-	last, err := p.lastTold(ctx, k)
-	if err != nil {
-		p.log.WarnContext(ctx, "read the public events", "study_id", k.Study, "idea_id", k.Idea, "error", err)
-		return
-	}
-	var missed []*gatewayv1.JournalEvent
-	p.journal.View(k, func(m *journal.Machine) {
-		for _, e := range m.Events {
-			if e.GetN() > last {
-				missed = append(missed, proto.Clone(e).(*gatewayv1.JournalEvent))
+	_, _, events := p.since(k, t.n)
+	for _, e := range events {
+		ev := publicEvent(k, e)
+		if e.GetN() == n {
+			ev.State = state
+		}
+		if time.Since(e.GetTime().AsTime()) < eventsAge {
+			if err := p.publish(ctx, k, ev); err != nil {
+				p.log.WarnContext(ctx, "publish event", "study_id", k.Study, "idea_id", k.Idea, "n", e.GetN(), "error", err)
+				return
 			}
 		}
-	})
-	for _, e := range missed {
-		p.publish(ctx, k, e)
+		t.n = e.GetN()
 	}
 }
 
-// lastTold is the number of the machine's last journal event that has a twin in EVENTS; 0: none. Events of the executor stand between them and carry no
-// number. The last of each kind is looked at, so few are read however many there are.
-func (p *publisher) lastTold(ctx context.Context, k journal.Key) (int64, error) {
+// since gives a machine's last event's number, its state, and the events after number n.
+func (p *publisher) since(k journal.Key, n int64) (last int64, state gatewayv1.IdeaState_Value, events []*gatewayv1.JournalEvent) {
+	p.journal.View(k, func(m *journal.Machine) {
+		last, state = int64(len(m.Events)), m.Core().State()
+		for _, e := range m.Events[min(n, last):] {
+			events = append(events, proto.CloneOf(e))
+		}
+	})
+	return last, state, events
+}
+
+func (p *publisher) publish(ctx context.Context, k journal.Key, ev *gatewayv1.StudyEvent) error {
+	data, err := protojson.Marshal(ev)
+	if err != nil {
+		return err
+	}
+	msg := &nats.Msg{Subject: subject.Event(k.Study, k.Idea, ev.GetKind()), Data: data, Header: nats.Header{}}
+	_, err = p.bus.JS.PublishMsg(ctx, msg, jetstream.WithMsgID(subject.EventID(k.Study, k.Idea, ev.GetN())))
+	return err
+}
+
+// tellAll tells of all machines that are not known to be told of whole.
+func (p *publisher) tellAll(ctx context.Context) {
+	var behind []journal.Key
+	p.journal.Each(func(m *journal.Machine) {
+		if p.of(m.Key).behind(int64(len(m.Events))) {
+			behind = append(behind, m.Key)
+		}
+	})
+	for _, k := range behind {
+		p.tell(ctx, k)
+	}
+}
+
+func (t *told) behind(n int64) bool {
+	if !t.mu.TryLock() {
+		return false // just being told of
+	}
+	defer t.mu.Unlock()
+	return t.n < n
+}
+
+// load finds out what the processes before have told.
+func (p *publisher) load(ctx context.Context) error {
+	last, err := p.lastTold(ctx, subject.EventsAll)
+	for k, n := range last {
+		t := p.of(k)
+		t.mu.Lock()
+		t.n = max(t.n, n)
+		t.mu.Unlock()
+	}
+	return err
+}
+
+// lastTold is the number of the last journal event of each machine that has a twin in EVENTS under a subject. Events of the executor stand between them
+// and carry no number. The last of each kind is looked at, so few are read however many there are.
+func (p *publisher) lastTold(ctx context.Context, filter string) (map[journal.Key]int64, error) {
 	cons, err := p.bus.JS.CreateConsumer(ctx, subject.StreamEvents, jetstream.ConsumerConfig{
-		FilterSubject: subject.EventsOf(k.Study, k.Idea), DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, AckPolicy: jetstream.AckNonePolicy,
+		FilterSubject: filter, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, AckPolicy: jetstream.AckNonePolicy,
 		HeadersOnly: true, MemoryStorage: true, InactiveThreshold: 10 * time.Second,
 	})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	last, kinds := int64(0), int(cons.CachedInfo().NumPending)
+	last, kinds := map[journal.Key]int64{}, int(cons.CachedInfo().NumPending)
 	if kinds == 0 {
-		return 0, nil
+		return last, nil
 	}
 	batch, err := cons.Fetch(kinds, jetstream.FetchMaxWait(5*time.Second))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	for msg := range batch.Messages() {
-		if n, ok := twinOf(k, msg.Headers().Get(nats.MsgIdHdr)); ok {
-			last = max(last, n)
+		if k, n, ok := twinOf(msg.Headers().Get(nats.MsgIdHdr)); ok {
+			last[k] = max(last[k], n)
 		}
 	}
 	return last, batch.Error()
 }
 
-// twinOf is the number of the journal event whose public twin has a message id; a job's event has none.
-func twinOf(k journal.Key, id string) (int64, bool) {
-	text, ok := strings.CutPrefix(id, k.Study+"."+k.Idea+".")
-	n, err := strconv.ParseInt(text, 10, 64)
-	return n, ok && err == nil
+// twinOf is the journal event whose public twin has a message id; a job's event is none's.
+func twinOf(id string) (k journal.Key, n int64, ok bool) {
+	parts := strings.Split(id, ".")
+	if len(parts) != 3 {
+		return k, 0, false
+	}
+	n, err := strconv.ParseInt(parts[2], 10, 64)
+	return journal.Key{Study: parts[0], Idea: parts[1]}, n, err == nil
 }
 
 // publicEvent is what the public sees of a journal event.

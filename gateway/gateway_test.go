@@ -240,7 +240,17 @@ const promptJSON = `{"system": "You are a researcher.", "task_description": "Low
 // newWorld starts broker, workers and gateway, and uploads a template.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, bus: kittest.NATS(t), blobs: kittest.Blobs(t), dir: t.TempDir()}
+	w := newWorldOn(t, kittest.NATS(t))
+	if _, err := w.upload("toy", toy()); err != nil {
+		t.Fatalf("upload: %v", err)
+	}
+	return w
+}
+
+// newWorldOn starts workers and gateway on a broker.
+func newWorldOn(t *testing.T, b *bus.Conn) *world {
+	t.Helper()
+	w := &world{t: t, bus: b, blobs: kittest.Blobs(t), dir: t.TempDir()}
 	tree, err := store.Edit(t.Context(), w.blobs, "", map[string][]byte{"experiment.py": []byte("print(1)\n"), "notes.txt": []byte("n"), "fig.png": []byte("png"), "latex/template.tex": []byte("tex")}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -249,9 +259,6 @@ func newWorld(t *testing.T) *world {
 	w.w = &workers{tree: w.tree, jobs: map[string]*executorv1.Job{}}
 	w.start()
 	t.Cleanup(func() { w.stop() })
-	if _, err := w.upload("toy", toy()); err != nil {
-		t.Fatalf("upload: %v", err)
-	}
 	return w
 }
 

@@ -11,7 +11,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"nullius.dev/kit/bus"
 	"nullius.dev/kit/kittest"
+	"nullius.dev/kit/natsd"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
 	"nullius.dev/proto/subject"
 )
@@ -19,7 +21,7 @@ import (
 // TestEventsOfJobsStandBesideTheGatewaysOwn has the executor's event as the last of an idea when the gateway dies with one of its own lost. A successor
 // publishes what is missing, and nothing twice, also when the broker remembers no message ids any more.
 func TestEventsOfJobsStandBesideTheGatewaysOwn(t *testing.T) {
-	w := newWorld(t)
+	w, restart := restartable(t)
 	reached := make(chan struct{}, 10)
 	w.w.hook = func(ctx context.Context, step string) error {
 		if !strings.HasSuffix(step, "writing/draft") {
@@ -57,7 +59,7 @@ func TestEventsOfJobsStandBesideTheGatewaysOwn(t *testing.T) {
 	if _, err := w.bus.JS.UpdateStream(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(400 * time.Millisecond) // the broker forgets the ids
+	restart()
 	w.w.mu.Lock()
 	w.w.hook = nil
 	w.w.mu.Unlock()
@@ -85,6 +87,39 @@ func TestEventsOfJobsStandBesideTheGatewaysOwn(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// restartable is a world whose broker can be started anew; it then remembers the message ids that lie within the streams' windows, and no others.
+func restartable(t *testing.T) (w *world, restart func()) {
+	t.Helper()
+	cfg := natsd.Config{Dir: t.TempDir(), MaxBytes: 2 << 30}
+	start := func() (*natsd.Server, *bus.Conn) {
+		s, err := natsd.Start(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := s.Connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, b
+	}
+	s, b := start()
+	stop := func() {
+		w.bus.Close()
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(func() { stop() }) // after the world's own
+	w = newWorldOn(t, b)
+	if _, err := w.upload("toy", toy()); err != nil {
+		t.Fatal(err)
+	}
+	return w, func() {
+		stop()
+		s, w.bus = start()
+	}
 }
 
 // events reads all events of a study or idea that has ended.
