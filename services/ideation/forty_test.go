@@ -82,7 +82,7 @@ func TestAssessNovelty_FortyIdeas(t *testing.T) {
 	}
 	defer x.Close()
 	list := forty(t)
-	client, s := judged40(t, list)
+	client, s := judged40(t, list, 30*time.Second)
 	s.Search(litfault.SemanticScholar, bundledSearch(t, x))
 	shown := 0
 	for i, w := range list {
@@ -116,8 +116,8 @@ func TestAssessNovelty_FortyIdeas(t *testing.T) {
 	}
 }
 
-// judged40 is the service with a judge who knows the ideas.
-func judged40(t *testing.T, list []written) (ideationv1.IdeationServiceClient, *litfault.Server) {
+// judged40 is the service with a judge who knows the ideas. An engine that has said nothing for try counts as hung.
+func judged40(t *testing.T, list []written, try time.Duration) (ideationv1.IdeationServiceClient, *litfault.Server) {
 	t.Helper()
 	s := litfault.New()
 	t.Cleanup(s.Close)
@@ -128,7 +128,7 @@ func judged40(t *testing.T, list []written) (ideationv1.IdeationServiceClient, *
 	cfg := ideation.DefaultConfig()
 	cfg.Listen = "inproc:ideation"
 	for engine, e := range map[string]*ideation.EngineConfig{litfault.SemanticScholar: &cfg.SemanticScholar, litfault.OpenAlex: &cfg.OpenAlex.EngineConfig, litfault.ArXiv: &cfg.ArXiv} {
-		e.BaseURL, e.Interval, e.TryLimit = s.Base(engine), time.Millisecond, 200*time.Millisecond
+		e.BaseURL, e.Interval, e.TryLimit = s.Base(engine), time.Millisecond, try
 	}
 	n := kittest.Network(t)
 	if err := ideation.Attach(kittest.Host(t), n, cfg, ideation.Shared{Models: j, Blobs: kittest.Blobs(t)}); err != nil {
@@ -171,7 +171,7 @@ func TestAssessNovelty_EveryFailureEndsUndecided(t *testing.T) {
 	list := forty(t)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			client, s := judged40(t, list[len(list)-1:])
+			client, s := judged40(t, list[len(list)-1:], 200*time.Millisecond)
 			s.Play(tt.played, tt.step)
 			a, err := assessWith(t, client, "s/idea-1", list[len(list)-1].Title, tt.engine)
 			if err != nil {

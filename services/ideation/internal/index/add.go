@@ -29,7 +29,6 @@ func (x *Index) Add(ctx context.Context, source string, papers []paper.Paper) (A
 		}
 		return nil
 	})
-	x.counts.clear()
 	return out, err
 }
 
@@ -85,6 +84,10 @@ func (x *Index) within(ctx context.Context, do func(*writer) error) error {
 	defer func() { _ = tx.Rollback() }() // no effect after the commit
 	w := &writer{tx: tx, ready: map[string]*sql.Stmt{}}
 	if err := do(w); err != nil {
+		return err
+	}
+	// Whoever remembers where words occur, in any process, is told that it is not so any more.
+	if _, err := w.exec(ctx, `INSERT OR REPLACE INTO meta VALUES('changed', hex(randomblob(8)))`); err != nil {
 		return err
 	}
 	return tx.Commit()

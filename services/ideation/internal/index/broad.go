@@ -1,9 +1,10 @@
 package index
 
 import (
+	"cmp"
 	"context"
-	"math"
-	"sort"
+	"fmt"
+	"slices"
 	"strings"
 
 	"nullius.dev/services/ideation/internal/paper"
@@ -18,58 +19,104 @@ const (
 
 // broad answers a search for words that many papers have. To rank all of those takes the full-text table a second in a large
 // list, and tells little: so it ranks some, first of all those that have the words in their titles.
-func (x *Index) broad(ctx context.Context, words []string, join string, from, to, limit int) ([]paper.Paper, error) {
-	match := quote(words, join)
-	var found []paper.Paper
+func (s search) broad(ctx context.Context, join string) ([]paper.Paper, error) {
+	match := quote(s.texts(), join)
+	var found []candidate
 	seen := map[string]bool{}
 	for _, q := range []struct {
 		match string
 		limit int
 	}{{"{title} : (" + match + ")", fromTitles}, {match, fromAll}} {
-		more, err := x.papers(ctx, `SELECT p.extra, p.abstract FROM paper_fts f JOIN paper p ON p.rowid = f.rowid
-			WHERE paper_fts MATCH ? AND (? = 0 OR p.year >= ?) AND (? = 0 OR p.year <= ?) LIMIT ?`, q.match, from, from, to, to, q.limit)
+		more, err := s.candidates(ctx, `paper_fts f JOIN paper p ON p.rowid = f.rowid WHERE paper_fts MATCH ?`, q.match, q.limit)
 		if err != nil {
 			return nil, err
 		}
-		for _, p := range more {
-			if !seen[p.ID] {
-				seen[p.ID] = true
-				found = append(found, p)
+		for _, c := range more {
+			if !seen[c.id] {
+				seen[c.id] = true
+				found = append(found, c)
 			}
 		}
-		if len(found) >= limit {
+		if len(found) >= s.limit {
 			break
 		}
 	}
-	x.rank(ctx, found, words)
-	return found[:min(len(found), limit)], nil
+	return s.rank(found)
 }
 
-// rank sorts papers by the words that they have, the rarer ones counting more, titles as in the full-text table. It compares
+// candidate is a paper that may be among the best: what its rank depends on, and its record as it is kept.
+type candidate struct {
+	id, title, abstract, names, venue, extra string
+	year                                     int
+	score                                    float64
+}
+
+// candidates reads papers of the wanted years.
+func (s search) candidates(ctx context.Context, from, which string, limit int) ([]candidate, error) {
+	rows, err := s.x.db.QueryContext(ctx, `SELECT p.id, p.title, p.abstract, p.names, p.venue, p.year, p.extra FROM `+from+`
+		AND (? = 0 OR p.year >= ?) AND (? = 0 OR p.year <= ?) LIMIT ?`, which, s.from, s.from, s.to, s.to, limit)
+	if err != nil {
+		return nil, fmt.Errorf("paper index: %w", err)
+	}
+	defer rows.Close()
+	var out []candidate
+	for rows.Next() {
+		var c candidate
+		if err := rows.Scan(&c.id, &c.title, &c.abstract, &c.names, &c.venue, &c.year, &c.extra); err != nil {
+			return nil, fmt.Errorf("paper index: %w", err)
+		}
+		out = append(out, c)
+	}
+	return out, rows.Err()
+}
+
+// stem is what all forms of a word begin with, mostly: a plural, a past or an -ing is cut, unless little is left.
+func stem(w string) string {
+	w = text.Stem(strings.ToLower(w))
+	for _, end := range []string{"ing", "ed"} {
+		if cut, ok := strings.CutSuffix(w, end); ok && len(cut) >= 4 {
+			return cut
+		}
+	}
+	return w
+}
+
+// rank gives the best papers by the words that they have, the rarer ones counting more, each place as in the full-text table. It compares
 // letters only, which is rougher than the table's words and fast.
-func (x *Index) rank(ctx context.Context, papers []paper.Paper, words []string) {
-	weight := make([]float64, len(words))
-	stems := make([]string, len(words))
-	for i, w := range words {
-		weight[i] = math.Log(2 + common/(1+float64(x.Rarity(ctx, w))))
-		stems[i] = " " + strings.ToLower(text.Stem(w))
+func (s search) rank(found []candidate) ([]paper.Paper, error) {
+	weight := make([]float64, len(s.words))
+	stems := make([]string, len(s.words))
+	for i, w := range s.words {
+		weight[i] = s.idf(w)
+		stems[i] = " " + stem(w.text)
 	}
-	score := make(map[string]float64, len(papers))
-	for _, p := range papers {
-		title, abstract := " "+strings.ToLower(p.Title), " "+strings.ToLower(p.Abstract)
-		for i, w := range stems {
-			tf := 10*float64(strings.Count(title, w)) + 2*float64(strings.Count(abstract, w))
-			score[p.ID] += weight[i] * tf / (tf + 2)
+	for i := range found {
+		c := &found[i]
+		places := []struct {
+			text   string
+			weight int
+		}{{c.title, 10}, {c.abstract, 2}, {c.names, 3}, {c.venue, 1}}
+		for k := range places {
+			places[k].text = " " + strings.ToLower(places[k].text)
+		}
+		for k, w := range stems {
+			tf := 0.0
+			for _, p := range places {
+				tf += float64(p.weight * strings.Count(p.text, w))
+			}
+			c.score += weight[k] * tf / (tf + 1.2)
 		}
 	}
-	sort.SliceStable(papers, func(i, j int) bool {
-		a, b := papers[i], papers[j]
-		if score[a.ID] != score[b.ID] {
-			return score[a.ID] > score[b.ID]
-		}
-		if a.Year != b.Year {
-			return a.Year > b.Year
-		}
-		return a.ID < b.ID
+	slices.SortStableFunc(found, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(b.year, a.year), strings.Compare(a.id, b.id))
 	})
+	var out []paper.Paper
+	for _, c := range found[:min(len(found), s.limit)] {
+		p, err := unpack(c.extra, c.abstract)
+		if err != nil {
+			return nil, fmt.Errorf("paper index: %w", err)
+		}
+		out = append(out, p)
+	}
+	return out, nil
 }

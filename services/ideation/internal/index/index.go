@@ -41,15 +41,16 @@ INSERT OR IGNORE INTO meta VALUES('schema', '` + schemaVersion + `');`
 
 // Index is an open list of papers.
 type Index struct {
-	db     *sql.DB
-	counts counts
+	db       *sql.DB
+	asked    statements
+	postings postings
 }
 
 // Open opens the file, or makes it; an empty path keeps the list in memory.
 func Open(ctx context.Context, path string) (*Index, error) {
 	dsn := ":memory:"
 	if path != "" {
-		dsn = "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
+		dsn = "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=cache_size(-16000)"
 	}
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
@@ -63,7 +64,29 @@ func Open(ctx context.Context, path string) (*Index, error) {
 	if err := prepare(ctx, db); err != nil {
 		return nil, errors.Join(fmt.Errorf("paper index: %w", err), db.Close())
 	}
-	return &Index{db: db}, nil
+	x := &Index{db: db}
+	if err := x.asked.ready(ctx, db); err != nil {
+		return nil, errors.Join(fmt.Errorf("paper index: %w", err), db.Close())
+	}
+	return x, nil
+}
+
+// statements are made ready once: a search asks many small questions.
+type statements struct{ version, size, rows *sql.Stmt }
+
+func (s *statements) ready(ctx context.Context, db *sql.DB) error {
+	for q, to := range map[string]**sql.Stmt{
+		`SELECT coalesce(max(value), '') FROM meta WHERE key = 'changed'`: &s.version,
+		`SELECT coalesce(max(rowid), 0) FROM paper`:                       &s.size, // counting takes longer and tells no more
+		// One value is read much faster than as many rows.
+		`SELECT coalesce(group_concat(rowid), '') FROM (SELECT rowid FROM paper_fts WHERE paper_fts MATCH ? LIMIT ?)`: &s.rows,
+	} {
+		var err error
+		if *to, err = db.PrepareContext(ctx, q); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // prepare makes the tables, or checks that they are ours.
@@ -95,62 +118,6 @@ func (x *Index) Count(ctx context.Context) (int, error) {
 	var n int
 	err := x.db.QueryRowContext(ctx, `SELECT count(*) FROM paper`).Scan(&n)
 	return n, err
-}
-
-// Search finds papers that have all the words of a rung, or any.
-func (x *Index) Search(ctx context.Context, r query.Rung, from, to, limit int) ([]paper.Paper, error) {
-	words := r.Words
-	if len(words) == 0 {
-		return nil, nil
-	}
-	join := " AND "
-	if r.Any {
-		join, words = " OR ", x.telling(ctx, words)
-	}
-	for _, w := range words {
-		if x.Rarity(ctx, w) >= common {
-			return x.broad(ctx, words, join, from, to, limit)
-		}
-	}
-	if from == 0 && to == 0 { // the best are found in the full-text table alone, which is much faster
-		return x.papers(ctx, `SELECT p.extra, p.abstract FROM (SELECT rowid, rank AS score FROM paper_fts WHERE paper_fts MATCH ? ORDER BY rank LIMIT ?) f
-			JOIN paper p ON p.rowid = f.rowid ORDER BY f.score, p.citations DESC, p.year DESC, p.id LIMIT ?`, quote(words, join), limit+20, limit)
-	}
-	return x.papers(ctx, `SELECT p.extra, p.abstract FROM paper_fts f JOIN paper p ON p.rowid = f.rowid
-		WHERE paper_fts MATCH ? AND (? = 0 OR p.year >= ?) AND (? = 0 OR p.year <= ?)
-		ORDER BY rank, p.citations DESC, p.year DESC, p.id LIMIT ?`,
-		quote(words, join), from, from, to, to, limit)
-}
-
-// common is the number of papers from which on a word is not counted further: that it is common is enough to know.
-const common = 1000
-
-// telling leaves out the words that are common, since whoever asks for alternatives wants the others.
-func (x *Index) telling(ctx context.Context, words []string) []string {
-	var rare []string
-	for _, w := range words {
-		if n := x.Rarity(ctx, w); n > 0 && n < common {
-			rare = append(rare, w)
-		}
-	}
-	if len(rare) == 0 {
-		return words
-	}
-	return rare
-}
-
-// Rarity counts the papers in which a word occurs, up to 1,000.
-func (x *Index) Rarity(ctx context.Context, word string) int {
-	if n, ok := x.counts.get(word); ok {
-		return n
-	}
-	var n int
-	err := x.db.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM paper_fts WHERE paper_fts MATCH ? LIMIT ?)`, quote([]string{word}, ""), common).Scan(&n)
-	if err != nil {
-		return 0 // the order of words is a guess anyway
-	}
-	x.counts.put(word, n)
-	return n
 }
 
 // ByID finds papers by DOI or arXiv number.
