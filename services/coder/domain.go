@@ -59,7 +59,7 @@ type Run struct {
 	Outcome      Outcome
 	Reason       string
 	Measurements []Measurement
-	CodeDigest   string
+	Snapshot     store.Digest // with the code as it was run; of a failed run the last try's
 }
 
 // Figure is an image in the root of a snapshot.

@@ -18,6 +18,7 @@ import (
 
 	"nullius.dev/kit/fault"
 	"nullius.dev/kit/sandbox"
+	"nullius.dev/kit/store"
 	"nullius.dev/services/coder/internal/edit"
 )
 
@@ -33,8 +34,9 @@ type gate struct {
 
 // findings are new problems of changed files.
 type findings struct {
-	broken []brokenFile // nothing is written with these
-	doubts []string     // worth one question
+	broken []brokenFile            // nothing is written with these
+	doubts []string                // worth one question
+	code   map[store.Digest]string // of texts of Python: equal for those that execute alike
 }
 
 type brokenFile struct {
@@ -48,9 +50,11 @@ type verdictOf struct {
 	Error     string   `json:"error"`
 	Undefined [][2]any `json:"undefined"`
 	Required  []string `json:"required"`
+	Code      string   `json:"code"` // of a text that is only to be read
 }
 
-func (g gate) check(ctx context.Context, changes edit.Changes, w *workspace) (findings, error) {
+// check looks at changed files, and digests the code of rivals.
+func (g gate) check(ctx context.Context, changes edit.Changes, w *workspace, rivals []rival) (findings, error) {
 	var f findings
 	var python []edit.Change
 	for _, c := range changes {
@@ -71,16 +75,29 @@ func (g gate) check(ctx context.Context, changes edit.Changes, w *workspace) (fi
 			}
 		}
 	}
-	if len(python) > 0 {
-		verdicts, err := g.python(ctx, python)
+	toRead := map[store.Digest][]byte{}
+	for _, r := range rivals {
+		for _, p := range r.pairs {
+			toRead[store.DigestOf(p[0])], toRead[store.DigestOf(p[1])] = p[0], p[1]
+		}
+	}
+	if len(python)+len(toRead) > 0 {
+		verdicts, err := g.python(ctx, python, toRead)
 		if err != nil {
 			return f, err
 		}
 		for _, c := range python {
 			f.python(c, verdicts[c.Path])
 		}
+		f.code = map[store.Digest]string{}
+		for d := range toRead {
+			f.code[d] = verdicts[string(d)].Code
+		}
 	}
 	for _, c := range changes {
+		if l := leftOut(c); l != "" {
+			f.doubts = append(f.doubts, fmt.Sprintf("%s now says %q; if that stands for code, write the code", c.Path, l))
+		}
 		if c.Path == experimentFile && !c.Created && !c.Deleted {
 			f.experiment(string(c.Old), string(c.Data), w)
 		}
@@ -88,15 +105,26 @@ func (g gate) check(ctx context.Context, changes edit.Changes, w *workspace) (fi
 	return f, nil
 }
 
+// leftOut finds a line that is new and seems to stand for code.
+func leftOut(c edit.Change) string {
+	lines := strings.Split(text(c.Data), "\n")
+	for i, block := range c.Origin {
+		if block > 0 && i < len(lines) && edit.SeemsLeftOut(lines[i]) {
+			return headOf(strings.TrimSpace(lines[i]), 120)
+		}
+	}
+	return ""
+}
+
 // python asks the interpreter in the sandbox.
-func (g gate) python(ctx context.Context, files []edit.Change) (map[string]verdictOf, error) {
+func (g gate) python(ctx context.Context, files []edit.Change, toRead map[store.Digest][]byte) (map[string]verdictOf, error) {
 	select {
 	case g.slots <- struct{}{}:
 		defer func() { <-g.slots }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	dir, err := g.request(files)
+	dir, err := g.request(files, toRead)
 	if dir != "" {
 		defer os.RemoveAll(dir)
 	}
@@ -137,14 +165,19 @@ func (g gate) python(ctx context.Context, files []edit.Change) (map[string]verdi
 	return out, nil
 }
 
-func (g gate) request(files []edit.Change) (string, error) {
+func (g gate) request(files []edit.Change, toRead map[store.Digest][]byte) (string, error) {
 	type file struct {
 		Path string  `json:"path"`
 		Old  *string `json:"old"`
 		New  string  `json:"new"`
 	}
 	var req struct {
-		Files []file `json:"files"`
+		Files []file            `json:"files"`
+		Read  map[string][]byte `json:"read"` // base64, by digest
+	}
+	req.Read = map[string][]byte{}
+	for d, data := range toRead {
+		req.Read[string(d)] = data
 	}
 	for _, c := range files {
 		f := file{Path: c.Path, New: base64.StdEncoding.EncodeToString(c.Data)}

@@ -48,23 +48,41 @@ func TestService_HopelessModelsEndWithinTheLimits(t *testing.T) {
 		{"never gets the syntax right", []string{block("experiment.py", "RATE = 0.1", "RATE = (("), block("experiment.py", "RATE = ((", "RATE = ((("), block("experiment.py", "RATE = (((", "RATE = ((((")}, 3, "would not parse"},
 		{"stops without a reason", []string{"ALL_COMPLETED"}, 3, "No run has been measured"},
 		{"makes the program of run 1 again", []string{block("experiment.py", "RATE = 0.1", "RATE = 0.3")}, 3, "equals that of run 1"},
+		{"takes turns with two failing blocks", []string{block("experiment.py", "A = 1", "A = 2"), block("experiment.py", "B = 1", "B = 2"), block("experiment.py", "A = 1", "A = 2"), block("experiment.py", "B = 1", "B = 2")}, 4, "no_match"},
+		{"changes a comment", []string{block("experiment.py", "RATE = 0.1", "RATE = 0.1  # the step size")}, 3, "only comments"},
+		{"writes a docstring", []string{block("experiment.py", "def main():", "def main():\n    \"\"\"Run.\"\"\"")}, 3, "only comments"},
+		{"changes the layout", []string{block("experiment.py", "    print(args.out_dir, RATE)", "    print(\n        args.out_dir,\n        RATE,\n    )")}, 3, "only comments"},
+		{"puts pass and strings in", []string{block("experiment.py", "    args = parser.parse_args()", "    pass\n    'parsed below'\n    args = parser.parse_args()\n    ...")}, 3, "only comments"},
+		{"makes the program of run 1 again, with a comment", []string{block("experiment.py", "RATE = 0.1", "# faster\nRATE = 0.3")}, 3, "but for comments"},
+		{"adds a file that nothing imports", []string{block("lib/better.py", "", "RATE = 0.5")}, 3, "no run would execute"},
+		{"renames the file", []string{"```diff\ndiff --git a/experiment.py b/experiment2.py\nsimilarity index 100%\nrename from experiment.py\nrename to experiment2.py\n```\n"}, 3, "renamed"},
+		{"deletes the file", []string{"```diff\n--- a/experiment.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-import argparse\n```\n"}, 3, "may not be deleted"},
+		{"writes old results as its own", []string{block("run_1/final_info.json", "", "{\"d\": {\"means\": {\"loss\": 0.01}}}")}, 3, "forbidden_path"},
+		{"prints results in its answer", []string{"The run gives:\n\n```json\n{\"d\": {\"means\": {\"loss\": 0.01}}}\n```\nSee `run_1/final_info.json`.\n"}, 3, "no edits"},
+		{"answers in another language", []string{"はい、学習率を二倍にします。まず experiment.py を開き、RATE を 0.2 に変更してください。"}, 3, "no edits"},
+		{"answers with a megabyte", []string{strings.Repeat("I think about the rate again and again. ", 30_000)}, 3, "longer than"},
+		{"answers with a plan alone", []string{"1. Double RATE.\n2. Run.\n3. Compare with the baseline.\n\n```json\n{\"runs\": [{\"name\": \"twice\"}]}\n```\n"}, 3, "no edits"},
+		{"answers with a command", []string{"```bash\nsed -i 's/RATE = 0.1/RATE = 0.2/' experiment.py\npython experiment.py --out_dir=run_2\n```\n"}, 3, "no edits"},
+		{"calls a tool that is not there", []string{"{\"name\": \"write_file\", \"arguments\": {\"path\": \"experiment.py\", \"content\": \"RATE = 0.2\"}}"}, 3, "no edits"},
+		{"thinks for ever", []string{"!length <think>Let me double the rate. Or not."}, 3, "never closed"},
 		{"mixes all of it", []string{"Well.", block("experiment.py", "A = 1", "B"), lazyFile, block("run_0/x", "a", "b"), "Hm."}, 5, "no edits"},
 	}
 	var table strings.Builder
-	fmt.Fprintf(&table, "%-40s %-10s %5s %9s %7s\n", "a model that", "outcome", "calls", "cost", "run")
+	fmt.Fprintf(&table, "%-50s %-10s %5s %9s %7s\n", "a model that", "outcome", "calls", "cost", "run")
 	started := 0
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLab(t, always(c.replies...))
 			f := l.frame("experiments/run-2/implement")
-			f.Runs = append(f.Runs, &recordv1.Run{Number: 1, Outcome: recordv1.Run_Outcome_FAILED, CodeDigest: string(store.DigestOf([]byte(strings.Replace(experiment, "RATE = 0.1", "RATE = 0.3", 1))))})
+			f.Editable = []string{"experiment.py", "plot.py", "lib/*.py"}
+			f.Runs = append(f.Runs, &recordv1.Run{Number: 1, Outcome: recordv1.Run_Outcome_FAILED, Snapshot: l.with(t, strings.Replace(experiment, "RATE = 0.1", "RATE = 0.3", 1))})
 			s, err := l.client.ImplementRun(t.Context(), &coderv1.ImplementRunRequest{Frame: f, Number: 2})
 			got := last(t, s, err, (*coderv1.ImplementRunResponse).GetResult)
 			runs := "no"
 			if got.GetOutcome() == coderv1.Edited_CHANGED {
 				runs, started = "STARTED", started+1
 			}
-			fmt.Fprintf(&table, "%-40s %-10s %5d %8.4f$ %7s\n", c.name, got.GetOutcome(), got.GetUsage().GetCalls(), float64(got.GetUsage().GetCostPicoDollars())/1e12, runs)
+			fmt.Fprintf(&table, "%-50s %-10s %5d %8.4f$ %7s\n", c.name, got.GetOutcome(), got.GetUsage().GetCalls(), float64(got.GetUsage().GetCostPicoDollars())/1e12, runs)
 			if got.GetOutcome() != coderv1.Edited_NO_CHANGE || got.GetSnapshot() != l.tree {
 				t.Errorf("outcome %s, snapshot changed: %v", got.GetOutcome(), got.GetSnapshot() != l.tree)
 			}

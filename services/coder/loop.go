@@ -31,8 +31,9 @@ type instruction struct {
 	brief []llm.Part
 	task  string
 	focus string // the file that it is about
-	// idle says why changes have no effect on what was asked for; "" when they have.
-	idle func(edit.Changes) string
+	// effect judges changes of a run's program; idle those of other files: it says why they have no effect, or "". One of both is set.
+	effect *effect
+	idle   func(edit.Changes) string
 	// mayStop says why a stop line is not accepted now; "" when it is. Nil: it never is.
 	mayStop func(reply string) string
 	stopped Result // what an accepted stop line means
@@ -169,13 +170,24 @@ func (t *talk) weigh(ctx context.Context, reply llm.Reply) (*edited, error) {
 
 // judge looks at edits that fit: do they do anything, and do the files still parse?
 func (t *talk) judge(ctx context.Context, changes edit.Changes, round *round) (*edited, error) {
-	if why := t.in.idle(changes); why != "" {
-		t.last = edit.Report{}
-		return t.again(&t.empty, t.s.cfg.Limits.EmptyRetries, round, "Nothing was written: "+why+"\n"), nil
+	var why string
+	var rivals []rival
+	if t.in.effect != nil {
+		why, rivals = t.in.effect.idle(changes)
+	} else {
+		why = t.in.idle(changes)
 	}
-	found, err := t.s.gate.check(ctx, changes, t.in.work)
+	if why != "" {
+		return t.withoutEffect(why, round), nil
+	}
+	found, err := t.s.gate.check(ctx, changes, t.in.work, rivals)
 	if err != nil {
 		return nil, err
+	}
+	for _, r := range rivals {
+		if r.same(found.code) {
+			return t.withoutEffect(r.why(), round), nil
+		}
 	}
 	round.Checks = found.all()
 	if len(found.broken) > 0 {
@@ -194,6 +206,12 @@ func (t *talk) judge(ctx context.Context, changes edit.Changes, round *round) (*
 	}
 	t.feedback = ""
 	return &edited{result: Changed, changes: changes}, nil
+}
+
+// withoutEffect asks for another change; the one that has no effect is dropped.
+func (t *talk) withoutEffect(why string, round *round) *edited {
+	t.last = edit.Report{}
+	return t.again(&t.empty, t.s.cfg.Limits.EmptyRetries, round, "Nothing was written: "+why+"\n")
 }
 
 // nothing handles a reply without edits or without effect: a stop line, or too little.
@@ -219,7 +237,10 @@ func (t *talk) refuse(rep edit.Report, round *round) (*edited, error) {
 	w := t.in.work
 	text := edit.Feedback(rep, w.tree, w.policy)
 	failures := failing(rep)
-	same := failures != "" && failures == t.failures
+	if failures == "" {
+		failures = t.reply // not one block of it could be read
+	}
+	same := failures == t.failures
 	t.failures = failures
 	if lazy(rep) && t.lazy == 0 {
 		return t.again(&t.lazy, 1, round, text), nil

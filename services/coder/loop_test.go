@@ -31,6 +31,12 @@ func TestService_ImplementRunWithForeignReplies(t *testing.T) {
 			outcome: coderv1.Edited_CHANGED, holds: "RATE = missing_name",
 		},
 		{
+			name: "a comment that speaks of code left out is asked about",
+			script: map[string][]string{"plan": {planReply}, "edit": {block("RATE = 0.1", "RATE = 0.2\n# rest of the code unchanged")},
+				"edit/retry-1": {block("RATE = 0.2\n# rest of the code unchanged", "RATE = 0.2\nSTEPS = 3")}},
+			outcome: coderv1.Edited_CHANGED, holds: "RATE = 0.2\nSTEPS = 3",
+		},
+		{
 			name:    "a file that would not parse is mended by a further block",
 			script:  map[string][]string{"plan": {planReply}, "edit": {block("RATE = 0.1", "RATE = (0.2")}, "edit/retry-1": {block("RATE = (0.2", "RATE = (0.2)")}},
 			outcome: coderv1.Edited_CHANGED, holds: "RATE = (0.2)",

@@ -71,7 +71,11 @@ func (s *Service) RepairRun(ctx context.Context, in Repair, p Progress) (Edited,
 	if err != nil {
 		return Edited{}, err
 	}
-	t, e, err := s.instruct(ctx, instruction{kind: kindRepair, frame: f, work: w, brief: brief, task: task, focus: experimentFile, idle: idleRun}, p)
+	effect, err := s.effectOf(ctx, f, w, in.Number)
+	if err != nil {
+		return Edited{}, err
+	}
+	t, e, err := s.instruct(ctx, instruction{kind: kindRepair, frame: f, work: w, brief: brief, task: task, focus: experimentFile, effect: effect}, p)
 	if err != nil {
 		return Edited{}, err
 	}

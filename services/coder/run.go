@@ -58,8 +58,12 @@ func (s *Service) ImplementRun(ctx context.Context, in Implement, p Progress) (E
 	if err != nil {
 		return Edited{}, err
 	}
+	effect, err := s.effectOf(ctx, f, w, 0)
+	if err != nil {
+		return Edited{}, err
+	}
 	t, e, err := s.instruct(ctx, instruction{
-		kind: kindRun, frame: f, work: w, brief: brief, task: task, focus: experimentFile, idle: f.idleOrRepeated, stopped: Finished,
+		kind: kindRun, frame: f, work: w, brief: brief, task: task, focus: experimentFile, effect: effect, stopped: Finished,
 		mayStop: func(reply string) string {
 			if f.hasGoodRun() || len(reason(reply)) >= 20 {
 				return ""
@@ -123,29 +127,6 @@ func (i Idea) fallbackPlan() []PlannedRun {
 		return i.Planned
 	}
 	return []PlannedRun{{Name: i.Title, Change: i.Experiment}}
-}
-
-// idleOrRepeated also refuses a program that equals the one of an earlier run: its numbers are known.
-func (f Frame) idleOrRepeated(c edit.Changes) string {
-	if why := idleRun(c); why != "" {
-		return why
-	}
-	var now string
-	for _, ch := range c {
-		switch {
-		case ch.Path == experimentFile:
-			now = string(store.DigestOf(ch.Data))
-		case idleFile(ch.Path):
-		default:
-			return "" // another file of the program differs
-		}
-	}
-	for _, r := range f.Runs {
-		if r.CodeDigest != "" && r.CodeDigest == now {
-			return fmt.Sprintf("with these edits experiment.py equals that of run %d, whose results are known. Make a change that no run has had.", r.Number)
-		}
-	}
-	return ""
 }
 
 // planSchema is what a plan's reply must hold.

@@ -94,7 +94,7 @@ func frameOf(f *coderv1.Frame) Frame {
 }
 
 func runOf(r *recordv1.Run) Run {
-	out := Run{Number: int(r.GetNumber()), Label: r.GetLabel(), Plan: r.GetPlan(), Reason: r.GetReason(), CodeDigest: r.GetCodeDigest()}
+	out := Run{Number: int(r.GetNumber()), Label: r.GetLabel(), Plan: r.GetPlan(), Reason: r.GetReason(), Snapshot: store.Digest(r.GetSnapshot())}
 	switch r.GetOutcome() {
 	case recordv1.Run_Outcome_SUCCEEDED:
 		out.Outcome = RunSucceeded

@@ -78,6 +78,16 @@ func newLabWith(t *testing.T, script map[string][]string, with func(*llmtest.Scr
 	return l
 }
 
+// with is the lab's tree with another program.
+func (l *lab) with(t *testing.T, program string) string {
+	t.Helper()
+	tree, err := store.Edit(t.Context(), l.blobs, store.Digest(l.tree), map[string][]byte{"experiment.py": []byte(program)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(tree)
+}
+
 func (l *lab) frame(step string) *coderv1.Frame {
 	return &coderv1.Frame{
 		Step: "s/idea-1/" + step, Snapshot: l.tree, Model: "scripted", Command: "python experiment.py --out_dir=run_1", TaskDescription: "Lower the loss.",

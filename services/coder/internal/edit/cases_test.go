@@ -38,7 +38,7 @@ func caseFiles() []string {
 	return []string{"testdata/editcases.json", "testdata/morecases.json"}
 }
 
-func loadCases(t *testing.T, file string) []editCase {
+func loadCases(t testing.TB, file string) []editCase {
 	t.Helper()
 	data, err := os.ReadFile(file)
 	if err != nil {

@@ -184,32 +184,65 @@ func indexAll(hay, needle []string) []int {
 	return out
 }
 
+// commentMarks open a comment in one language or another, with what closes it.
+var commentMarks = [][2]string{{"#", ""}, {"//", ""}, {"%", ""}, {"--", ""}, {";", ""}, {"/*", "*/"}, {"<!--", "-->"}}
+
+// comment gives what a line says that is a comment alone.
+func comment(l string) (string, bool) {
+	s := strings.TrimSpace(l)
+	for _, m := range commentMarks {
+		if rest, ok := strings.CutPrefix(s, m[0]); ok {
+			return strings.TrimSpace(strings.TrimSuffix(rest, m[1])), true
+		}
+	}
+	return "", false
+}
+
+func words(s string) []string {
+	return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return r < 'a' || r > 'z' })
+}
+
 // elision says whether a line stands for lines left out, and whether it does so as a comment.
-func elision(l string) (is, comment bool) {
+func elision(l string) (is, byComment bool) {
 	s := strings.TrimSpace(l)
 	if s == "..." || s == "…" {
 		return true, false
 	}
-	body := ""
-	for _, m := range [][2]string{{"#", ""}, {"//", ""}, {"%", ""}, {"--", ""}, {";", ""}, {"/*", "*/"}, {"<!--", "-->"}} {
-		if rest, ok := strings.CutPrefix(s, m[0]); ok {
-			body = strings.TrimSpace(strings.TrimSuffix(rest, m[1]))
-			break
-		}
-	}
+	body, _ := comment(s)
 	body = strings.ReplaceAll(body, "…", "...")
 	if !strings.HasPrefix(body, "...") && !strings.HasSuffix(body, "...") {
 		return false, false
 	}
-	words := strings.FieldsFunc(strings.ToLower(body), func(r rune) bool { return r < 'a' || r > 'z' })
-	if len(words) == 0 {
+	said := words(body)
+	if len(said) == 0 {
 		return true, true
 	}
-	for _, w := range words {
+	for _, w := range said {
 		switch w {
 		case "rest", "existing", "remaining", "remains", "unchanged", "same", "code", "previous", "before", "omitted", "keep":
 			return true, true
 		}
 	}
 	return false, false
+}
+
+// SeemsLeftOut says whether a line is a comment that speaks of left out code in so many words, without the dots of an elision. That may be a comment
+// like any other, so no edit is refused for it.
+func SeemsLeftOut(l string) bool {
+	body, ok := comment(l)
+	if !ok || strings.ContainsAny(body, "0123456789=") {
+		return false
+	}
+	strong, said := false, words(body)
+	for _, w := range said {
+		switch w {
+		case "rest", "remaining", "remainder", "unchanged", "existing", "omitted":
+			strong = true
+		case "of", "the", "is", "are", "as", "and", "in", "to", "from", "here", "above", "below", "before", "same", "stays", "stay", "remains", "remain", "keep", "all", "other",
+			"code", "file", "function", "functions", "class", "method", "methods", "lines", "script", "body", "implementation", "logic", "goes", "for", "brevity", "unmodified", "not":
+		default:
+			return false
+		}
+	}
+	return strong && len(said) > 1
 }

@@ -120,6 +120,9 @@ func FuzzRetry(f *testing.F) {
 	f.Add(blockOf([]string{"nope"}, []string{"x"})+good, blockOf([]string{"a = 1"}, []string{"a = 7"}), "a = 1\nb = 2\n")
 	f.Add(good+"b/c.py\n<<<<<<< SEARCH\n", "b/c.py\n```\nx\n```\n", "b = 2")
 	f.Add("*** Begin Patch\n*** Delete File: a.py\n*** Add File: a.py\n+q\n*** End Patch", "../a.py\n"+good, "")
+	for _, reply := range seeds(f) {
+		f.Add(reply[0], good, reply[1])
+	}
 	policy := edit.Policy{Allowed: []string{"a.py", "b/*.py"}, Protected: edit.BuiltinProtected, AllowDelete: true}
 	f.Fuzz(func(t *testing.T, first, second, file string) {
 		tree := edit.Tree{Files: map[string][]byte{"a.py": []byte(file)}, Other: map[string]bool{"run_0/x": true}, Links: map[string]bool{"b/l.py": true},

@@ -22,6 +22,9 @@ func FuzzPlan(f *testing.F) {
 	} {
 		f.Add(s, "a = 1\n\nb = 2\r\n")
 	}
+	for _, reply := range seeds(f) {
+		f.Add(reply[0], reply[1])
+	}
 	f.Fuzz(func(t *testing.T, reply, file string) {
 		tree := edit.Tree{Files: map[string][]byte{"a.py": []byte(file)}, Other: map[string]bool{"run_0/x": true}}
 		policy := edit.Policy{Allowed: []string{"a.py", "b/*.py"}, Protected: edit.BuiltinProtected}
@@ -38,6 +41,20 @@ func FuzzPlan(f *testing.F) {
 			t.Fatal("the feedback is too long")
 		}
 	})
+}
+
+// seeds are the replies of all cases, as if each were for a.py, with a file of the case.
+func seeds(f *testing.F) (out [][2]string) {
+	for _, file := range caseFiles() {
+		for _, c := range loadCases(f, file) {
+			for name, text := range c.Files {
+				if len(c.Reply) < 4000 && len(text) < 4000 {
+					out = append(out, [2]string{strings.ReplaceAll(c.Reply, name, "a.py"), text})
+				}
+			}
+		}
+	}
+	return out
 }
 
 // Diffs of any two texts are taken by git apply and by patch, and give the new text.

@@ -82,6 +82,8 @@ func (p *parser) diffBody(from, to int, name string) ([]op, *parseError) {
 				cur = &op{kind: opBlock, format: "diff", line: p.at(i), name: name, create: true}
 			}
 			i++
+		case cur == nil && untextual(l) != "":
+			return nil, &parseError{line: p.at(i), msg: untextual(l)}
 		case deleting:
 		case strings.HasPrefix(l, "@@"):
 			if cur == nil || !cur.create {
@@ -104,6 +106,17 @@ func (p *parser) diffBody(from, to int, name string) ([]op, *parseError) {
 	}
 	flush()
 	return ops, nil
+}
+
+// untextual says why a line of git's between the headers and the hunks asks for what edits cannot do, or "".
+func untextual(l string) string {
+	switch {
+	case l == "GIT binary patch", strings.HasPrefix(l, "Binary files ") && strings.HasSuffix(l, " differ"):
+		return "a diff of a binary file; only lines of text can be changed"
+	case strings.HasPrefix(l, "rename from "), strings.HasPrefix(l, "copy from "):
+		return "files cannot be renamed or copied by a diff; make the new file with its lines"
+	}
+	return ""
 }
 
 // diffNames reads the two file lines of a diff.

@@ -118,6 +118,9 @@ func TestParse_TextStaysSmall(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(crash), []byte("x\r\n"))
 	f.Add([]byte("Traceback (most recent call last):"), []byte("  File \"a\", line 99999999999999999999, in b\nE: x"))
+	for _, c := range outputs(f) {
+		f.Add(raw(c.Stderr), raw(c.Stdout))
+	}
 	files := source(map[string]string{"experiment.py": program})
 	f.Fuzz(func(t *testing.T, stderr, stdout []byte) {
 		r := failure.Parse(failure.Input{Stderr: stderr, Stdout: stdout, Source: files})

@@ -39,7 +39,8 @@ func raw(s string) []byte {
 // either takes "a|b" for one of both: what Python versions and systems differ in.
 func either(got, want string) bool { return slices.Contains(strings.Split(want, "|"), got) }
 
-func TestParse_RealOutputs(t *testing.T) {
+func outputs(t testing.TB) []output {
+	t.Helper()
 	data, err := os.ReadFile("testdata/outputs.json")
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +52,11 @@ func TestParse_RealOutputs(t *testing.T) {
 	if len(cases) < 40 {
 		t.Fatalf("%d outputs", len(cases))
 	}
-	for _, c := range cases {
+	return cases
+}
+
+func TestParse_RealOutputs(t *testing.T) {
+	for _, c := range outputs(t) {
 		t.Run(c.Name, func(t *testing.T) {
 			in := failure.Input{EndReason: c.End, ExitCode: c.Exit, Message: c.Message, Stdout: raw(c.Stdout), Stderr: raw(c.Stderr), MissingKeys: c.Missing,
 				TimeLimit: c.Limit, Source: source(c.Sources)}

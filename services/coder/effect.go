@@ -1,0 +1,182 @@
+package coder
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"nullius.dev/kit/store"
+	"nullius.dev/services/coder/internal/edit"
+)
+
+// effect judges whether edits make another program than those that were run already: a run of the same program would only repeat their numbers.
+type effect struct {
+	work    *workspace
+	earlier []program
+}
+
+// program is what was executed: the editable files, but for those that no run reads.
+type program struct {
+	name  string // for people
+	files map[string][]byte
+}
+
+// rival is a program that differs from the new one in Python files alone, perhaps in nothing that Python executes. Pairs are the new and the old text.
+type rival struct {
+	name  string
+	pairs [][2][]byte
+}
+
+// effectOf reads the programs of the runs so far. own is the run whose failed try is being mended; 0: none.
+func (s *Service) effectOf(ctx context.Context, f Frame, w *workspace, own int) (*effect, error) {
+	e := &effect{work: w}
+	for _, r := range f.Runs {
+		if !r.Snapshot.Valid() {
+			continue
+		}
+		m, err := store.LoadManifest(ctx, s.blobs, r.Snapshot)
+		if err != nil {
+			return nil, err
+		}
+		p := program{name: fmt.Sprintf("run %d, whose results are known", r.Number), files: map[string][]byte{}}
+		if r.Number == own && own > 0 {
+			p.name = "the try that has just failed"
+		}
+		for _, file := range m {
+			if !w.policy.Allows(file.Path) || idleFile(file.Path) {
+				continue
+			}
+			if p.files[file.Path], err = store.GetBytes(ctx, s.blobs, file.Digest, maxFile); err != nil {
+				return nil, err
+			}
+		}
+		e.earlier = append(e.earlier, p)
+	}
+	return e, nil
+}
+
+// idle says why changes cannot have an effect, as far as names and bytes tell. Rivals are left to a look at the code.
+func (e *effect) idle(c edit.Changes) (why string, rivals []rival) {
+	if why := idleRun(c); why != "" {
+		return why, nil
+	}
+	now := program{files: e.work.program()}
+	before := maps.Clone(now.files)
+	for _, ch := range c {
+		switch {
+		case idleFile(ch.Path):
+		case ch.Deleted:
+			delete(now.files, ch.Path)
+		default:
+			now.files[ch.Path] = ch.Data
+		}
+	}
+	if idle := now.unused(c); idle != "" {
+		return idle + " is neither experiment.py nor named by anything that it imports, so no run would execute the change. Change what the run executes.", nil
+	}
+	if r, ok := now.rival(program{"", before}); ok {
+		rivals = append(rivals, r)
+	}
+	for _, p := range e.earlier {
+		r, ok := now.rival(p)
+		switch {
+		case ok && len(r.pairs) == 0:
+			return "with these edits the program equals that of " + p.name + ". Make a change that no run has had.", nil
+		case ok:
+			rivals = append(rivals, r)
+		}
+	}
+	return "", rivals
+}
+
+// rival compares two programs; false: they differ in more than Python's text.
+func (p program) rival(old program) (rival, bool) {
+	r := rival{name: old.name}
+	if len(p.files) != len(old.files) {
+		return r, false
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.files)) {
+		then, there := old.files[name]
+		switch now := p.files[name]; {
+		case !there:
+			return r, false
+		case string(now) == string(then):
+		case path.Ext(name) != ".py":
+			return r, false
+		default:
+			r.pairs = append(r.pairs, [2][]byte{now, then})
+		}
+	}
+	return r, true
+}
+
+// same says whether two texts of Python execute alike, by the digests of their code; a text without one does not parse.
+func (r rival) same(code map[store.Digest]string) bool {
+	for _, p := range r.pairs {
+		a, b := code[store.DigestOf(p[0])], code[store.DigestOf(p[1])]
+		if a == "" || a != b {
+			return false
+		}
+	}
+	return true
+}
+
+func (r rival) why() string {
+	if r.name == "" {
+		return "only comments, docstrings or the layout were changed, so the run would repeat the last one. Change what the program does."
+	}
+	return "but for comments, docstrings and layout the program equals that of " + r.name + ". Make a change that no run has had."
+}
+
+// unused names a changed Python file when none of the changed files is executed. A file counts as executed when its name is a word in one that is;
+// other files than Python's may be read under names that are put together, and always count.
+func (p program) unused(c edit.Changes) string {
+	main, ok := p.files[experimentFile]
+	if !ok {
+		return ""
+	}
+	reached, todo := map[string]bool{experimentFile: true}, []string{text(main)}
+	for len(todo) > 0 {
+		code := todo[0]
+		todo = todo[1:]
+		for name, data := range p.files {
+			if !reached[name] && path.Ext(name) == ".py" && mentionsWord(code, moduleOf(name)) {
+				reached[name] = true
+				todo = append(todo, text(data))
+			}
+		}
+	}
+	idle := ""
+	for _, ch := range c {
+		switch {
+		case idleFile(ch.Path):
+		case path.Ext(ch.Path) != ".py" || reached[ch.Path] || ch.Deleted:
+			return ""
+		default:
+			idle = ch.Path
+		}
+	}
+	return idle
+}
+
+// moduleOf is the word by which other code names a Python file: its own, or its folder's.
+func moduleOf(name string) string {
+	if dir, file := path.Split(name); file == "__init__.py" && dir != "" {
+		return path.Base(dir)
+	}
+	return strings.TrimSuffix(path.Base(name), ".py")
+}
+
+// program is what a run of the tree would execute, as far as it may be edited.
+func (w *workspace) program() map[string][]byte {
+	out := map[string][]byte{}
+	for p, data := range w.tree.Files {
+		if !idleFile(p) {
+			out[p] = data
+		}
+	}
+	return out
+}
