@@ -100,20 +100,30 @@ func (w *workers) GenerateIdea(r *ideationv1.GenerateIdeaRequest, s grpc.ServerS
 
 // WriteIdeas and ReadIdeas play the service's: here an idea is its Name, and the same Name is the same idea.
 func (w *workers) WriteIdeas(_ context.Context, r *ideationv1.WriteIdeasRequest) (*ideationv1.WriteIdeasResponse, error) {
-	return &ideationv1.WriteIdeasResponse{Json: r.GetIdeas()[0].GetIdea().GetName()}, nil
+	var names []string
+	for _, i := range r.GetIdeas() {
+		names = append(names, i.GetIdea().GetName())
+	}
+	return &ideationv1.WriteIdeasResponse{Json: strings.Join(names, " ")}, nil
 }
 
 func (w *workers) ReadIdeas(ctx context.Context, r *ideationv1.ReadIdeasRequest) (*ideationv1.ReadIdeasResponse, error) {
 	if err := w.enter(ctx, "compare"); err != nil {
 		return nil, err
 	}
-	read := &ideationv1.ReadIdea{Idea: &recordv1.Idea{Name: r.GetJson()}}
-	for _, a := range r.GetArchive() {
-		if a.GetName() == r.GetJson() {
-			read.Near, read.Why = a.GetName(), "it has the same Name"
+	out := &ideationv1.ReadIdeasResponse{}
+	archive := r.GetArchive()
+	for name := range strings.FieldsSeq(r.GetJson()) {
+		read := &ideationv1.ReadIdea{Idea: &recordv1.Idea{Name: name}}
+		for _, a := range archive {
+			if a.GetName() == name {
+				read.Near, read.Why = a.GetName(), "it has the same Name"
+			}
 		}
+		archive = append(archive, read.Idea)
+		out.Ideas = append(out.Ideas, read)
 	}
-	return &ideationv1.ReadIdeasResponse{Ideas: []*ideationv1.ReadIdea{read}}, nil
+	return out, nil
 }
 
 func (w *workers) AssessNovelty(r *ideationv1.AssessNoveltyRequest, s grpc.ServerStreamingServer[ideationv1.AssessNoveltyResponse]) error {
@@ -459,6 +469,46 @@ func TestAnOwnIdeaIsComparedWithTheStudy(t *testing.T) {
 			}
 			if len(found) != 1 || found[0].GetCode() != tc.code || !strings.Contains(found[0].GetText(), tc.says) {
 				t.Errorf("%s: %s %v, want %s %q", tc.idea, when, found, tc.code, tc.says)
+			}
+		}
+	}
+}
+
+// TestTheIdeasOfAFileAreCompared with each other and with the template's: it is told when the study starts, and stands at the idea.
+func TestTheIdeasOfAFileAreCompared(t *testing.T) {
+	w := newWorld(t)
+	own := []*recordv1.Idea{{Name: "wider", Title: "Wider", Experiment: "x"}, {Name: "deeper", Title: "Deeper", Experiment: "x"}, {Name: "wider", Title: "Wider again", Experiment: "x"}}
+	for _, dead := range []bool{false, true} {
+		w.w.mu.Lock()
+		w.w.hook = func(_ context.Context, step string) error {
+			if dead && step == "compare" {
+				return fault.New(fault.Unavailable, "BUS_UNAVAILABLE", "away")
+			}
+			return nil
+		}
+		w.w.mu.Unlock()
+		r, err := w.api.StartStudy(t.Context(), &gatewayv1.StartStudyRequest{Template: "templates/toy", Settings: &gatewayv1.StudySettings{Until: "novelty", Model: "scripted"}, OwnIdeas: own})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var told []string
+		for _, f := range r.GetStudy().GetWarnings() {
+			told = append(told, f.GetText())
+		}
+		last := w.ideaUntil(r.GetStudy().GetName()+"/ideas/idea-3", gatewayv1.IdeaState_SUCCEEDED)
+		if dead {
+			if len(told) != 3 || !strings.Contains(told[0], "idea-1: the ideation service did not answer") || len(last.GetWarnings()) != 1 || last.GetWarnings()[0].GetCode() != "not-compared" {
+				t.Errorf("nobody compared: told %q; idea-3 %v", told, last.GetWarnings())
+			}
+			continue
+		}
+		const says = "this idea seems to repeat idea-1 (wider): it has the same Name; it runs all the same"
+		if len(told) != 1 || told[0] != "idea-3: "+says || len(last.GetWarnings()) != 1 || last.GetWarnings()[0].GetText() != says {
+			t.Errorf("told %q; idea-3 %v", told, last.GetWarnings())
+		}
+		for _, id := range []string{"idea-1", "idea-2"} {
+			if i := w.ideaUntil(r.GetStudy().GetName()+"/ideas/"+id, gatewayv1.IdeaState_SUCCEEDED); len(i.GetWarnings()) != 0 {
+				t.Errorf("%s: %v", id, i.GetWarnings())
 			}
 		}
 	}

@@ -120,9 +120,10 @@ func (s *Service) StartStudy(ctx context.Context, req *gatewayv1.StartStudyReque
 		return nil, err
 	}
 	return once(ctx, s, req.GetRequestId(), req, func() (*gatewayv1.Study, error) {
+		found := s.comparedFile(ctx, tpl.GetFacts().GetSeedIdeas(), own)
 		k, err := s.newStudy(ctx, name, req.GetStudyId(), func(k journal.Key) *gatewayv1.JournalEvent {
 			return &gatewayv1.JournalEvent{Id: or(req.GetRequestId(), "accepted"), Actor: "user", Event: &gatewayv1.JournalEvent_StudyAccepted{StudyAccepted: &gatewayv1.StudyAccepted{
-				Settings: settings, OwnIdeas: own, Traceparent: s.driver.steps.newTrace(ctx, "study", k),
+				Settings: settings, OwnIdeas: own, OwnFound: found, Traceparent: s.driver.steps.newTrace(ctx, "study", k),
 				Template: &gatewayv1.TemplateRef{Name: name, Snapshot: tpl.GetSnapshot(), Facts: tpl.GetFacts()},
 			}}}
 		})
@@ -134,6 +135,9 @@ func (s *Service) StartStudy(ctx context.Context, req *gatewayv1.StartStudyReque
 		}
 		s.driver.publish(ctx, k)
 		st, err := s.GetStudy(ctx, k)
+		if err == nil {
+			st.Warnings = append(st.Warnings, ofIdeas(found)...)
+		}
 		if err == nil && s.d.CanCompile != nil && writes(settings) && !s.d.CanCompile() {
 			st.Warnings = append(st.Warnings, &recordv1.Warning{Code: "NOT_COMPILED", Text: "LaTeX is not installed here: papers stay .tex and are reviewed as text; nullius doctor names the packages"})
 		}

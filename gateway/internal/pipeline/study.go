@@ -17,7 +17,7 @@ import (
 type Member struct {
 	ID       string
 	Record   *recordv1.Idea
-	Warnings []*recordv1.Warning // of a submitted one
+	Warnings []*recordv1.Warning // of an own one
 	Origin   gatewayv1.Origin_Kind
 	Released bool
 	Resumed  bool // by a retry: counts against parallel, but does not wait for it
@@ -52,8 +52,12 @@ func (s *StudyState) Apply(e *gatewayv1.JournalEvent) error {
 			return &Illegal{s.N, "accepted twice"}
 		}
 		s.Settings, s.Template, s.Trace, s.Created = a.GetSettings(), a.GetTemplate(), a.GetTraceparent(), e.GetTime().AsTime()
-		for _, idea := range a.GetOwnIdeas() {
-			s.Members = append(s.Members, &Member{ID: s.nextID(), Record: idea, Origin: gatewayv1.Origin_FILE})
+		for i, idea := range a.GetOwnIdeas() {
+			m := &Member{ID: s.nextID(), Record: idea, Origin: gatewayv1.Origin_FILE}
+			if found := a.GetOwnFound(); i < len(found) {
+				m.Warnings = found[i].GetWarnings()
+			}
+			s.Members = append(s.Members, m)
 		}
 	case *gatewayv1.JournalEvent_IdeaAdded:
 		if s.Member(ev.IdeaAdded.GetIdea()) != nil {

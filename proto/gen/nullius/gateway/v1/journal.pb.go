@@ -78,7 +78,7 @@ func (x Origin_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Origin_Kind.Descriptor instead.
 func (Origin_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{6, 0}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{7, 0}
 }
 
 type IdeaState_Value int32
@@ -142,7 +142,7 @@ func (x IdeaState_Value) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use IdeaState_Value.Descriptor instead.
 func (IdeaState_Value) EnumDescriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{24, 0}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{25, 0}
 }
 
 type WaitReason_Value int32
@@ -203,7 +203,7 @@ func (x WaitReason_Value) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use WaitReason_Value.Descriptor instead.
 func (WaitReason_Value) EnumDescriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{25, 0}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{26, 0}
 }
 
 // StudySettings are frozen when a study is accepted; later changes are journal events.
@@ -1149,6 +1149,7 @@ type StudyAccepted struct {
 	Template      *TemplateRef           `protobuf:"bytes,2,opt,name=template,proto3" json:"template,omitempty"`
 	OwnIdeas      []*v1.Idea             `protobuf:"bytes,3,rep,name=own_ideas,json=ownIdeas,proto3" json:"own_ideas,omitempty"` // of an ideas file: idea-1, idea-2, …
 	Traceparent   string                 `protobuf:"bytes,4,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	OwnFound      []*OwnFound            `protobuf:"bytes,5,rep,name=own_found,json=ownFound,proto3" json:"own_found,omitempty"` // what was found of own ideas when they came, by their positions; empty: nothing
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1211,6 +1212,57 @@ func (x *StudyAccepted) GetTraceparent() string {
 	return ""
 }
 
+func (x *StudyAccepted) GetOwnFound() []*OwnFound {
+	if x != nil {
+		return x.OwnFound
+	}
+	return nil
+}
+
+type OwnFound struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Warnings      []*v1.Warning          `protobuf:"bytes,1,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OwnFound) Reset() {
+	*x = OwnFound{}
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OwnFound) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OwnFound) ProtoMessage() {}
+
+func (x *OwnFound) ProtoReflect() protoreflect.Message {
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OwnFound.ProtoReflect.Descriptor instead.
+func (*OwnFound) Descriptor() ([]byte, []int) {
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *OwnFound) GetWarnings() []*v1.Warning {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
 type IdeaAccepted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Idea          *v1.Idea               `protobuf:"bytes,1,opt,name=idea,proto3" json:"idea,omitempty"`
@@ -1226,7 +1278,7 @@ type IdeaAccepted struct {
 
 func (x *IdeaAccepted) Reset() {
 	*x = IdeaAccepted{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[5]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1238,7 +1290,7 @@ func (x *IdeaAccepted) String() string {
 func (*IdeaAccepted) ProtoMessage() {}
 
 func (x *IdeaAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[5]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1251,7 +1303,7 @@ func (x *IdeaAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdeaAccepted.ProtoReflect.Descriptor instead.
 func (*IdeaAccepted) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{5}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *IdeaAccepted) GetIdea() *v1.Idea {
@@ -1312,7 +1364,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[6]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1324,7 +1376,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[6]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1337,7 +1389,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{6}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Origin) GetKind() Origin_Kind {
@@ -1360,7 +1412,7 @@ type Claimed struct {
 
 func (x *Claimed) Reset() {
 	*x = Claimed{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[7]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1372,7 +1424,7 @@ func (x *Claimed) String() string {
 func (*Claimed) ProtoMessage() {}
 
 func (x *Claimed) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[7]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1385,7 +1437,7 @@ func (x *Claimed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claimed.ProtoReflect.Descriptor instead.
 func (*Claimed) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{7}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Claimed) GetEpoch() int64 {
@@ -1434,7 +1486,7 @@ type StepStarted struct {
 
 func (x *StepStarted) Reset() {
 	*x = StepStarted{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[8]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1446,7 +1498,7 @@ func (x *StepStarted) String() string {
 func (*StepStarted) ProtoMessage() {}
 
 func (x *StepStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[8]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1459,7 +1511,7 @@ func (x *StepStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepStarted.ProtoReflect.Descriptor instead.
 func (*StepStarted) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{8}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *StepStarted) GetStep() string {
@@ -1502,7 +1554,7 @@ type StepEnded struct {
 
 func (x *StepEnded) Reset() {
 	*x = StepEnded{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[9]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1566,7 @@ func (x *StepEnded) String() string {
 func (*StepEnded) ProtoMessage() {}
 
 func (x *StepEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[9]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +1579,7 @@ func (x *StepEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepEnded.ProtoReflect.Descriptor instead.
 func (*StepEnded) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{9}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StepEnded) GetStep() string {
@@ -1661,7 +1713,7 @@ type ReviewOutcome struct {
 
 func (x *ReviewOutcome) Reset() {
 	*x = ReviewOutcome{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[10]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1673,7 +1725,7 @@ func (x *ReviewOutcome) String() string {
 func (*ReviewOutcome) ProtoMessage() {}
 
 func (x *ReviewOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[10]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1686,7 +1738,7 @@ func (x *ReviewOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReviewOutcome.ProtoReflect.Descriptor instead.
 func (*ReviewOutcome) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{10}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReviewOutcome) GetOutcome() v15.Review_Outcome {
@@ -1753,7 +1805,7 @@ type StepFailed struct {
 
 func (x *StepFailed) Reset() {
 	*x = StepFailed{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[11]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1765,7 +1817,7 @@ func (x *StepFailed) String() string {
 func (*StepFailed) ProtoMessage() {}
 
 func (x *StepFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[11]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1778,7 +1830,7 @@ func (x *StepFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepFailed.ProtoReflect.Descriptor instead.
 func (*StepFailed) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{11}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StepFailed) GetStep() string {
@@ -1841,7 +1893,7 @@ type IdeaAdded struct {
 
 func (x *IdeaAdded) Reset() {
 	*x = IdeaAdded{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[12]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1853,7 +1905,7 @@ func (x *IdeaAdded) String() string {
 func (*IdeaAdded) ProtoMessage() {}
 
 func (x *IdeaAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[12]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1866,7 +1918,7 @@ func (x *IdeaAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdeaAdded.ProtoReflect.Descriptor instead.
 func (*IdeaAdded) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{12}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *IdeaAdded) GetIdea() string {
@@ -1899,7 +1951,7 @@ type Released struct {
 
 func (x *Released) Reset() {
 	*x = Released{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[13]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1911,7 +1963,7 @@ func (x *Released) String() string {
 func (*Released) ProtoMessage() {}
 
 func (x *Released) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[13]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1924,7 +1976,7 @@ func (x *Released) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Released.ProtoReflect.Descriptor instead.
 func (*Released) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{13}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Released) GetIdea() string {
@@ -1943,7 +1995,7 @@ type IdeaResumed struct {
 
 func (x *IdeaResumed) Reset() {
 	*x = IdeaResumed{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[14]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1955,7 +2007,7 @@ func (x *IdeaResumed) String() string {
 func (*IdeaResumed) ProtoMessage() {}
 
 func (x *IdeaResumed) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[14]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1968,7 +2020,7 @@ func (x *IdeaResumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdeaResumed.ProtoReflect.Descriptor instead.
 func (*IdeaResumed) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{14}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *IdeaResumed) GetIdea() string {
@@ -1990,7 +2042,7 @@ type IdeaEnded struct {
 
 func (x *IdeaEnded) Reset() {
 	*x = IdeaEnded{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[15]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2002,7 +2054,7 @@ func (x *IdeaEnded) String() string {
 func (*IdeaEnded) ProtoMessage() {}
 
 func (x *IdeaEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[15]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2015,7 +2067,7 @@ func (x *IdeaEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdeaEnded.ProtoReflect.Descriptor instead.
 func (*IdeaEnded) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{15}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *IdeaEnded) GetIdea() string {
@@ -2058,7 +2110,7 @@ type Waiting struct {
 
 func (x *Waiting) Reset() {
 	*x = Waiting{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[16]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2070,7 +2122,7 @@ func (x *Waiting) String() string {
 func (*Waiting) ProtoMessage() {}
 
 func (x *Waiting) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[16]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2083,7 +2135,7 @@ func (x *Waiting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
 func (*Waiting) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{16}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Waiting) GetReason() WaitReason_Value {
@@ -2123,7 +2175,7 @@ type Resumed struct {
 
 func (x *Resumed) Reset() {
 	*x = Resumed{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[17]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2135,7 +2187,7 @@ func (x *Resumed) String() string {
 func (*Resumed) ProtoMessage() {}
 
 func (x *Resumed) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[17]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2148,7 +2200,7 @@ func (x *Resumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resumed.ProtoReflect.Descriptor instead.
 func (*Resumed) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{17}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Resumed) GetCause() string {
@@ -2170,7 +2222,7 @@ type Approved struct {
 
 func (x *Approved) Reset() {
 	*x = Approved{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[18]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2182,7 +2234,7 @@ func (x *Approved) String() string {
 func (*Approved) ProtoMessage() {}
 
 func (x *Approved) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[18]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2195,7 +2247,7 @@ func (x *Approved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Approved.ProtoReflect.Descriptor instead.
 func (*Approved) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{18}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Approved) GetStage() string {
@@ -2236,7 +2288,7 @@ type Rejected struct {
 
 func (x *Rejected) Reset() {
 	*x = Rejected{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[19]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2300,7 @@ func (x *Rejected) String() string {
 func (*Rejected) ProtoMessage() {}
 
 func (x *Rejected) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[19]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2261,7 +2313,7 @@ func (x *Rejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejected.ProtoReflect.Descriptor instead.
 func (*Rejected) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{19}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Rejected) GetStage() string {
@@ -2289,7 +2341,7 @@ type BudgetRaised struct {
 
 func (x *BudgetRaised) Reset() {
 	*x = BudgetRaised{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[20]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2301,7 +2353,7 @@ func (x *BudgetRaised) String() string {
 func (*BudgetRaised) ProtoMessage() {}
 
 func (x *BudgetRaised) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[20]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2314,7 +2366,7 @@ func (x *BudgetRaised) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetRaised.ProtoReflect.Descriptor instead.
 func (*BudgetRaised) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{20}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *BudgetRaised) GetPicoDollars() int64 {
@@ -2348,7 +2400,7 @@ type CancelRequested struct {
 
 func (x *CancelRequested) Reset() {
 	*x = CancelRequested{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[21]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2360,7 +2412,7 @@ func (x *CancelRequested) String() string {
 func (*CancelRequested) ProtoMessage() {}
 
 func (x *CancelRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[21]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2373,7 +2425,7 @@ func (x *CancelRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequested.ProtoReflect.Descriptor instead.
 func (*CancelRequested) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{21}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CancelRequested) GetComment() string {
@@ -2400,7 +2452,7 @@ type RetryRequested struct {
 
 func (x *RetryRequested) Reset() {
 	*x = RetryRequested{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[22]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2412,7 +2464,7 @@ func (x *RetryRequested) String() string {
 func (*RetryRequested) ProtoMessage() {}
 
 func (x *RetryRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[22]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2425,7 +2477,7 @@ func (x *RetryRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryRequested.ProtoReflect.Descriptor instead.
 func (*RetryRequested) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{22}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RetryRequested) GetStage() string {
@@ -2454,7 +2506,7 @@ type Ended struct {
 
 func (x *Ended) Reset() {
 	*x = Ended{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[23]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2466,7 +2518,7 @@ func (x *Ended) String() string {
 func (*Ended) ProtoMessage() {}
 
 func (x *Ended) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[23]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2479,7 +2531,7 @@ func (x *Ended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ended.ProtoReflect.Descriptor instead.
 func (*Ended) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{23}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Ended) GetState() IdeaState_Value {
@@ -2519,7 +2571,7 @@ type IdeaState struct {
 
 func (x *IdeaState) Reset() {
 	*x = IdeaState{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[24]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2531,7 +2583,7 @@ func (x *IdeaState) String() string {
 func (*IdeaState) ProtoMessage() {}
 
 func (x *IdeaState) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[24]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2544,7 +2596,7 @@ func (x *IdeaState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdeaState.ProtoReflect.Descriptor instead.
 func (*IdeaState) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{24}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{25}
 }
 
 type WaitReason struct {
@@ -2555,7 +2607,7 @@ type WaitReason struct {
 
 func (x *WaitReason) Reset() {
 	*x = WaitReason{}
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[25]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2567,7 +2619,7 @@ func (x *WaitReason) String() string {
 func (*WaitReason) ProtoMessage() {}
 
 func (x *WaitReason) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[25]
+	mi := &file_nullius_gateway_v1_journal_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2580,7 +2632,7 @@ func (x *WaitReason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitReason.ProtoReflect.Descriptor instead.
 func (*WaitReason) Descriptor() ([]byte, []int) {
-	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{25}
+	return file_nullius_gateway_v1_journal_proto_rawDescGZIP(), []int{26}
 }
 
 var File_nullius_gateway_v1_journal_proto protoreflect.FileDescriptor
@@ -2689,12 +2741,15 @@ const file_nullius_gateway_v1_journal_proto_rawDesc = "" +
 	"\x0fsystem_packages\x18\x14 \x01(\bR\x0esystemPackages\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe3\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9e\x02\n" +
 	"\rStudyAccepted\x12=\n" +
 	"\bsettings\x18\x01 \x01(\v2!.nullius.gateway.v1.StudySettingsR\bsettings\x12;\n" +
 	"\btemplate\x18\x02 \x01(\v2\x1f.nullius.gateway.v1.TemplateRefR\btemplate\x124\n" +
 	"\town_ideas\x18\x03 \x03(\v2\x17.nullius.record.v1.IdeaR\bownIdeas\x12 \n" +
-	"\vtraceparent\x18\x04 \x01(\tR\vtraceparent\"\xf9\x02\n" +
+	"\vtraceparent\x18\x04 \x01(\tR\vtraceparent\x129\n" +
+	"\town_found\x18\x05 \x03(\v2\x1c.nullius.gateway.v1.OwnFoundR\bownFound\"B\n" +
+	"\bOwnFound\x126\n" +
+	"\bwarnings\x18\x01 \x03(\v2\x1a.nullius.record.v1.WarningR\bwarnings\"\xf9\x02\n" +
 	"\fIdeaAccepted\x12+\n" +
 	"\x04idea\x18\x01 \x01(\v2\x17.nullius.record.v1.IdeaR\x04idea\x122\n" +
 	"\x06origin\x18\x02 \x01(\v2\x1a.nullius.gateway.v1.OriginR\x06origin\x12=\n" +
@@ -2830,7 +2885,7 @@ func file_nullius_gateway_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_nullius_gateway_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_nullius_gateway_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_nullius_gateway_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_nullius_gateway_v1_journal_proto_goTypes = []any{
 	(Origin_Kind)(0),                // 0: nullius.gateway.v1.Origin.Kind
 	(IdeaState_Value)(0),            // 1: nullius.gateway.v1.IdeaState.Value
@@ -2840,103 +2895,106 @@ var file_nullius_gateway_v1_journal_proto_goTypes = []any{
 	(*TemplateRef)(nil),             // 5: nullius.gateway.v1.TemplateRef
 	(*TemplateFacts)(nil),           // 6: nullius.gateway.v1.TemplateFacts
 	(*StudyAccepted)(nil),           // 7: nullius.gateway.v1.StudyAccepted
-	(*IdeaAccepted)(nil),            // 8: nullius.gateway.v1.IdeaAccepted
-	(*Origin)(nil),                  // 9: nullius.gateway.v1.Origin
-	(*Claimed)(nil),                 // 10: nullius.gateway.v1.Claimed
-	(*StepStarted)(nil),             // 11: nullius.gateway.v1.StepStarted
-	(*StepEnded)(nil),               // 12: nullius.gateway.v1.StepEnded
-	(*ReviewOutcome)(nil),           // 13: nullius.gateway.v1.ReviewOutcome
-	(*StepFailed)(nil),              // 14: nullius.gateway.v1.StepFailed
-	(*IdeaAdded)(nil),               // 15: nullius.gateway.v1.IdeaAdded
-	(*Released)(nil),                // 16: nullius.gateway.v1.Released
-	(*IdeaResumed)(nil),             // 17: nullius.gateway.v1.IdeaResumed
-	(*IdeaEnded)(nil),               // 18: nullius.gateway.v1.IdeaEnded
-	(*Waiting)(nil),                 // 19: nullius.gateway.v1.Waiting
-	(*Resumed)(nil),                 // 20: nullius.gateway.v1.Resumed
-	(*Approved)(nil),                // 21: nullius.gateway.v1.Approved
-	(*Rejected)(nil),                // 22: nullius.gateway.v1.Rejected
-	(*BudgetRaised)(nil),            // 23: nullius.gateway.v1.BudgetRaised
-	(*CancelRequested)(nil),         // 24: nullius.gateway.v1.CancelRequested
-	(*RetryRequested)(nil),          // 25: nullius.gateway.v1.RetryRequested
-	(*Ended)(nil),                   // 26: nullius.gateway.v1.Ended
-	(*IdeaState)(nil),               // 27: nullius.gateway.v1.IdeaState
-	(*WaitReason)(nil),              // 28: nullius.gateway.v1.WaitReason
-	nil,                             // 29: nullius.gateway.v1.TemplateFacts.EnvEntry
-	(*timestamppb.Timestamp)(nil),   // 30: google.protobuf.Timestamp
-	(*v1.Metric)(nil),               // 31: nullius.record.v1.Metric
-	(*v1.Idea)(nil),                 // 32: nullius.record.v1.Idea
-	(*v1.Measurement)(nil),          // 33: nullius.record.v1.Measurement
-	(*v1.Run)(nil),                  // 34: nullius.record.v1.Run
+	(*OwnFound)(nil),                // 8: nullius.gateway.v1.OwnFound
+	(*IdeaAccepted)(nil),            // 9: nullius.gateway.v1.IdeaAccepted
+	(*Origin)(nil),                  // 10: nullius.gateway.v1.Origin
+	(*Claimed)(nil),                 // 11: nullius.gateway.v1.Claimed
+	(*StepStarted)(nil),             // 12: nullius.gateway.v1.StepStarted
+	(*StepEnded)(nil),               // 13: nullius.gateway.v1.StepEnded
+	(*ReviewOutcome)(nil),           // 14: nullius.gateway.v1.ReviewOutcome
+	(*StepFailed)(nil),              // 15: nullius.gateway.v1.StepFailed
+	(*IdeaAdded)(nil),               // 16: nullius.gateway.v1.IdeaAdded
+	(*Released)(nil),                // 17: nullius.gateway.v1.Released
+	(*IdeaResumed)(nil),             // 18: nullius.gateway.v1.IdeaResumed
+	(*IdeaEnded)(nil),               // 19: nullius.gateway.v1.IdeaEnded
+	(*Waiting)(nil),                 // 20: nullius.gateway.v1.Waiting
+	(*Resumed)(nil),                 // 21: nullius.gateway.v1.Resumed
+	(*Approved)(nil),                // 22: nullius.gateway.v1.Approved
+	(*Rejected)(nil),                // 23: nullius.gateway.v1.Rejected
+	(*BudgetRaised)(nil),            // 24: nullius.gateway.v1.BudgetRaised
+	(*CancelRequested)(nil),         // 25: nullius.gateway.v1.CancelRequested
+	(*RetryRequested)(nil),          // 26: nullius.gateway.v1.RetryRequested
+	(*Ended)(nil),                   // 27: nullius.gateway.v1.Ended
+	(*IdeaState)(nil),               // 28: nullius.gateway.v1.IdeaState
+	(*WaitReason)(nil),              // 29: nullius.gateway.v1.WaitReason
+	nil,                             // 30: nullius.gateway.v1.TemplateFacts.EnvEntry
+	(*timestamppb.Timestamp)(nil),   // 31: google.protobuf.Timestamp
+	(*v1.Metric)(nil),               // 32: nullius.record.v1.Metric
+	(*v1.Idea)(nil),                 // 33: nullius.record.v1.Idea
+	(*v1.Measurement)(nil),          // 34: nullius.record.v1.Measurement
 	(*v1.Warning)(nil),              // 35: nullius.record.v1.Warning
-	(*durationpb.Duration)(nil),     // 36: google.protobuf.Duration
-	(*v11.JobResult)(nil),           // 37: nullius.executor.v1.JobResult
-	(*v12.GenerateIdeaResult)(nil),  // 38: nullius.ideation.v1.GenerateIdeaResult
-	(*v12.AssessNoveltyResult)(nil), // 39: nullius.ideation.v1.AssessNoveltyResult
-	(*v13.Edited)(nil),              // 40: nullius.coder.v1.Edited
-	(*v14.Paper)(nil),               // 41: nullius.writer.v1.Paper
-	(v15.Review_Outcome)(0),         // 42: nullius.reviewer.v1.Review.Outcome
-	(v15.Decision_Value)(0),         // 43: nullius.reviewer.v1.Decision.Value
-	(*v1.Usage)(nil),                // 44: nullius.record.v1.Usage
+	(*v1.Run)(nil),                  // 36: nullius.record.v1.Run
+	(*durationpb.Duration)(nil),     // 37: google.protobuf.Duration
+	(*v11.JobResult)(nil),           // 38: nullius.executor.v1.JobResult
+	(*v12.GenerateIdeaResult)(nil),  // 39: nullius.ideation.v1.GenerateIdeaResult
+	(*v12.AssessNoveltyResult)(nil), // 40: nullius.ideation.v1.AssessNoveltyResult
+	(*v13.Edited)(nil),              // 41: nullius.coder.v1.Edited
+	(*v14.Paper)(nil),               // 42: nullius.writer.v1.Paper
+	(v15.Review_Outcome)(0),         // 43: nullius.reviewer.v1.Review.Outcome
+	(v15.Decision_Value)(0),         // 44: nullius.reviewer.v1.Decision.Value
+	(*v1.Usage)(nil),                // 45: nullius.record.v1.Usage
 }
 var file_nullius_gateway_v1_journal_proto_depIdxs = []int32{
-	30, // 0: nullius.gateway.v1.JournalEvent.time:type_name -> google.protobuf.Timestamp
+	31, // 0: nullius.gateway.v1.JournalEvent.time:type_name -> google.protobuf.Timestamp
 	7,  // 1: nullius.gateway.v1.JournalEvent.study_accepted:type_name -> nullius.gateway.v1.StudyAccepted
-	8,  // 2: nullius.gateway.v1.JournalEvent.idea_accepted:type_name -> nullius.gateway.v1.IdeaAccepted
-	10, // 3: nullius.gateway.v1.JournalEvent.claimed:type_name -> nullius.gateway.v1.Claimed
-	11, // 4: nullius.gateway.v1.JournalEvent.step_started:type_name -> nullius.gateway.v1.StepStarted
-	12, // 5: nullius.gateway.v1.JournalEvent.step_ended:type_name -> nullius.gateway.v1.StepEnded
-	14, // 6: nullius.gateway.v1.JournalEvent.step_failed:type_name -> nullius.gateway.v1.StepFailed
-	15, // 7: nullius.gateway.v1.JournalEvent.idea_added:type_name -> nullius.gateway.v1.IdeaAdded
-	16, // 8: nullius.gateway.v1.JournalEvent.released:type_name -> nullius.gateway.v1.Released
-	17, // 9: nullius.gateway.v1.JournalEvent.idea_resumed:type_name -> nullius.gateway.v1.IdeaResumed
-	18, // 10: nullius.gateway.v1.JournalEvent.idea_ended:type_name -> nullius.gateway.v1.IdeaEnded
-	19, // 11: nullius.gateway.v1.JournalEvent.waiting:type_name -> nullius.gateway.v1.Waiting
-	20, // 12: nullius.gateway.v1.JournalEvent.resumed:type_name -> nullius.gateway.v1.Resumed
-	21, // 13: nullius.gateway.v1.JournalEvent.approved:type_name -> nullius.gateway.v1.Approved
-	22, // 14: nullius.gateway.v1.JournalEvent.rejected:type_name -> nullius.gateway.v1.Rejected
-	23, // 15: nullius.gateway.v1.JournalEvent.budget_raised:type_name -> nullius.gateway.v1.BudgetRaised
-	24, // 16: nullius.gateway.v1.JournalEvent.cancel_requested:type_name -> nullius.gateway.v1.CancelRequested
-	25, // 17: nullius.gateway.v1.JournalEvent.retry_requested:type_name -> nullius.gateway.v1.RetryRequested
-	26, // 18: nullius.gateway.v1.JournalEvent.ended:type_name -> nullius.gateway.v1.Ended
+	9,  // 2: nullius.gateway.v1.JournalEvent.idea_accepted:type_name -> nullius.gateway.v1.IdeaAccepted
+	11, // 3: nullius.gateway.v1.JournalEvent.claimed:type_name -> nullius.gateway.v1.Claimed
+	12, // 4: nullius.gateway.v1.JournalEvent.step_started:type_name -> nullius.gateway.v1.StepStarted
+	13, // 5: nullius.gateway.v1.JournalEvent.step_ended:type_name -> nullius.gateway.v1.StepEnded
+	15, // 6: nullius.gateway.v1.JournalEvent.step_failed:type_name -> nullius.gateway.v1.StepFailed
+	16, // 7: nullius.gateway.v1.JournalEvent.idea_added:type_name -> nullius.gateway.v1.IdeaAdded
+	17, // 8: nullius.gateway.v1.JournalEvent.released:type_name -> nullius.gateway.v1.Released
+	18, // 9: nullius.gateway.v1.JournalEvent.idea_resumed:type_name -> nullius.gateway.v1.IdeaResumed
+	19, // 10: nullius.gateway.v1.JournalEvent.idea_ended:type_name -> nullius.gateway.v1.IdeaEnded
+	20, // 11: nullius.gateway.v1.JournalEvent.waiting:type_name -> nullius.gateway.v1.Waiting
+	21, // 12: nullius.gateway.v1.JournalEvent.resumed:type_name -> nullius.gateway.v1.Resumed
+	22, // 13: nullius.gateway.v1.JournalEvent.approved:type_name -> nullius.gateway.v1.Approved
+	23, // 14: nullius.gateway.v1.JournalEvent.rejected:type_name -> nullius.gateway.v1.Rejected
+	24, // 15: nullius.gateway.v1.JournalEvent.budget_raised:type_name -> nullius.gateway.v1.BudgetRaised
+	25, // 16: nullius.gateway.v1.JournalEvent.cancel_requested:type_name -> nullius.gateway.v1.CancelRequested
+	26, // 17: nullius.gateway.v1.JournalEvent.retry_requested:type_name -> nullius.gateway.v1.RetryRequested
+	27, // 18: nullius.gateway.v1.JournalEvent.ended:type_name -> nullius.gateway.v1.Ended
 	6,  // 19: nullius.gateway.v1.TemplateRef.facts:type_name -> nullius.gateway.v1.TemplateFacts
-	31, // 20: nullius.gateway.v1.TemplateFacts.primary:type_name -> nullius.record.v1.Metric
-	31, // 21: nullius.gateway.v1.TemplateFacts.metrics:type_name -> nullius.record.v1.Metric
-	29, // 22: nullius.gateway.v1.TemplateFacts.env:type_name -> nullius.gateway.v1.TemplateFacts.EnvEntry
-	32, // 23: nullius.gateway.v1.TemplateFacts.seed_ideas:type_name -> nullius.record.v1.Idea
-	33, // 24: nullius.gateway.v1.TemplateFacts.imported:type_name -> nullius.record.v1.Measurement
+	32, // 20: nullius.gateway.v1.TemplateFacts.primary:type_name -> nullius.record.v1.Metric
+	32, // 21: nullius.gateway.v1.TemplateFacts.metrics:type_name -> nullius.record.v1.Metric
+	30, // 22: nullius.gateway.v1.TemplateFacts.env:type_name -> nullius.gateway.v1.TemplateFacts.EnvEntry
+	33, // 23: nullius.gateway.v1.TemplateFacts.seed_ideas:type_name -> nullius.record.v1.Idea
+	34, // 24: nullius.gateway.v1.TemplateFacts.imported:type_name -> nullius.record.v1.Measurement
 	3,  // 25: nullius.gateway.v1.StudyAccepted.settings:type_name -> nullius.gateway.v1.StudySettings
 	5,  // 26: nullius.gateway.v1.StudyAccepted.template:type_name -> nullius.gateway.v1.TemplateRef
-	32, // 27: nullius.gateway.v1.StudyAccepted.own_ideas:type_name -> nullius.record.v1.Idea
-	32, // 28: nullius.gateway.v1.IdeaAccepted.idea:type_name -> nullius.record.v1.Idea
-	9,  // 29: nullius.gateway.v1.IdeaAccepted.origin:type_name -> nullius.gateway.v1.Origin
-	3,  // 30: nullius.gateway.v1.IdeaAccepted.settings:type_name -> nullius.gateway.v1.StudySettings
-	5,  // 31: nullius.gateway.v1.IdeaAccepted.template:type_name -> nullius.gateway.v1.TemplateRef
-	34, // 32: nullius.gateway.v1.IdeaAccepted.baseline:type_name -> nullius.record.v1.Run
-	35, // 33: nullius.gateway.v1.IdeaAccepted.warnings:type_name -> nullius.record.v1.Warning
-	0,  // 34: nullius.gateway.v1.Origin.kind:type_name -> nullius.gateway.v1.Origin.Kind
-	36, // 35: nullius.gateway.v1.Claimed.lived:type_name -> google.protobuf.Duration
-	37, // 36: nullius.gateway.v1.StepEnded.job:type_name -> nullius.executor.v1.JobResult
-	38, // 37: nullius.gateway.v1.StepEnded.idea:type_name -> nullius.ideation.v1.GenerateIdeaResult
-	39, // 38: nullius.gateway.v1.StepEnded.novelty:type_name -> nullius.ideation.v1.AssessNoveltyResult
-	40, // 39: nullius.gateway.v1.StepEnded.edited:type_name -> nullius.coder.v1.Edited
-	41, // 40: nullius.gateway.v1.StepEnded.paper:type_name -> nullius.writer.v1.Paper
-	13, // 41: nullius.gateway.v1.StepEnded.review:type_name -> nullius.gateway.v1.ReviewOutcome
-	42, // 42: nullius.gateway.v1.ReviewOutcome.outcome:type_name -> nullius.reviewer.v1.Review.Outcome
-	43, // 43: nullius.gateway.v1.ReviewOutcome.decision:type_name -> nullius.reviewer.v1.Decision.Value
-	44, // 44: nullius.gateway.v1.ReviewOutcome.usage:type_name -> nullius.record.v1.Usage
-	30, // 45: nullius.gateway.v1.StepFailed.retry_at:type_name -> google.protobuf.Timestamp
-	32, // 46: nullius.gateway.v1.IdeaAdded.record:type_name -> nullius.record.v1.Idea
-	35, // 47: nullius.gateway.v1.IdeaAdded.warnings:type_name -> nullius.record.v1.Warning
-	1,  // 48: nullius.gateway.v1.IdeaEnded.state:type_name -> nullius.gateway.v1.IdeaState.Value
-	2,  // 49: nullius.gateway.v1.Waiting.reason:type_name -> nullius.gateway.v1.WaitReason.Value
-	30, // 50: nullius.gateway.v1.Waiting.retry_at:type_name -> google.protobuf.Timestamp
-	32, // 51: nullius.gateway.v1.Approved.idea:type_name -> nullius.record.v1.Idea
-	1,  // 52: nullius.gateway.v1.Ended.state:type_name -> nullius.gateway.v1.IdeaState.Value
-	53, // [53:53] is the sub-list for method output_type
-	53, // [53:53] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	33, // 27: nullius.gateway.v1.StudyAccepted.own_ideas:type_name -> nullius.record.v1.Idea
+	8,  // 28: nullius.gateway.v1.StudyAccepted.own_found:type_name -> nullius.gateway.v1.OwnFound
+	35, // 29: nullius.gateway.v1.OwnFound.warnings:type_name -> nullius.record.v1.Warning
+	33, // 30: nullius.gateway.v1.IdeaAccepted.idea:type_name -> nullius.record.v1.Idea
+	10, // 31: nullius.gateway.v1.IdeaAccepted.origin:type_name -> nullius.gateway.v1.Origin
+	3,  // 32: nullius.gateway.v1.IdeaAccepted.settings:type_name -> nullius.gateway.v1.StudySettings
+	5,  // 33: nullius.gateway.v1.IdeaAccepted.template:type_name -> nullius.gateway.v1.TemplateRef
+	36, // 34: nullius.gateway.v1.IdeaAccepted.baseline:type_name -> nullius.record.v1.Run
+	35, // 35: nullius.gateway.v1.IdeaAccepted.warnings:type_name -> nullius.record.v1.Warning
+	0,  // 36: nullius.gateway.v1.Origin.kind:type_name -> nullius.gateway.v1.Origin.Kind
+	37, // 37: nullius.gateway.v1.Claimed.lived:type_name -> google.protobuf.Duration
+	38, // 38: nullius.gateway.v1.StepEnded.job:type_name -> nullius.executor.v1.JobResult
+	39, // 39: nullius.gateway.v1.StepEnded.idea:type_name -> nullius.ideation.v1.GenerateIdeaResult
+	40, // 40: nullius.gateway.v1.StepEnded.novelty:type_name -> nullius.ideation.v1.AssessNoveltyResult
+	41, // 41: nullius.gateway.v1.StepEnded.edited:type_name -> nullius.coder.v1.Edited
+	42, // 42: nullius.gateway.v1.StepEnded.paper:type_name -> nullius.writer.v1.Paper
+	14, // 43: nullius.gateway.v1.StepEnded.review:type_name -> nullius.gateway.v1.ReviewOutcome
+	43, // 44: nullius.gateway.v1.ReviewOutcome.outcome:type_name -> nullius.reviewer.v1.Review.Outcome
+	44, // 45: nullius.gateway.v1.ReviewOutcome.decision:type_name -> nullius.reviewer.v1.Decision.Value
+	45, // 46: nullius.gateway.v1.ReviewOutcome.usage:type_name -> nullius.record.v1.Usage
+	31, // 47: nullius.gateway.v1.StepFailed.retry_at:type_name -> google.protobuf.Timestamp
+	33, // 48: nullius.gateway.v1.IdeaAdded.record:type_name -> nullius.record.v1.Idea
+	35, // 49: nullius.gateway.v1.IdeaAdded.warnings:type_name -> nullius.record.v1.Warning
+	1,  // 50: nullius.gateway.v1.IdeaEnded.state:type_name -> nullius.gateway.v1.IdeaState.Value
+	2,  // 51: nullius.gateway.v1.Waiting.reason:type_name -> nullius.gateway.v1.WaitReason.Value
+	31, // 52: nullius.gateway.v1.Waiting.retry_at:type_name -> google.protobuf.Timestamp
+	33, // 53: nullius.gateway.v1.Approved.idea:type_name -> nullius.record.v1.Idea
+	1,  // 54: nullius.gateway.v1.Ended.state:type_name -> nullius.gateway.v1.IdeaState.Value
+	55, // [55:55] is the sub-list for method output_type
+	55, // [55:55] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_nullius_gateway_v1_journal_proto_init() }
@@ -2964,7 +3022,7 @@ func file_nullius_gateway_v1_journal_proto_init() {
 		(*JournalEvent_RetryRequested)(nil),
 		(*JournalEvent_Ended)(nil),
 	}
-	file_nullius_gateway_v1_journal_proto_msgTypes[9].OneofWrappers = []any{
+	file_nullius_gateway_v1_journal_proto_msgTypes[10].OneofWrappers = []any{
 		(*StepEnded_Job)(nil),
 		(*StepEnded_Idea)(nil),
 		(*StepEnded_Novelty)(nil),
@@ -2972,14 +3030,14 @@ func file_nullius_gateway_v1_journal_proto_init() {
 		(*StepEnded_Paper)(nil),
 		(*StepEnded_Review)(nil),
 	}
-	file_nullius_gateway_v1_journal_proto_msgTypes[15].OneofWrappers = []any{}
+	file_nullius_gateway_v1_journal_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nullius_gateway_v1_journal_proto_rawDesc), len(file_nullius_gateway_v1_journal_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   27,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
