@@ -135,8 +135,12 @@ func (s *Service) events(k journal.Key) (n int64) {
 	return n
 }
 
-// File finds studies/{s}/ideas/{i}/files/{path}, …/blobs/{digest} of a blob that the idea's journal names, or …/history/git-fast-import.
+// File finds studies/{s}/ideas/{i}/files/{path}, …/blobs/{digest} of a blob that the idea's journal names, or …/history/git-fast-import; or
+// templates/{t}/files/{path}.
 func (s *Service) File(ctx context.Context, name string) (*file, error) {
+	if strings.HasPrefix(name, "templates/") {
+		return s.templates.file(ctx, name)
+	}
 	p := strings.SplitN(name, "/", 6)
 	if len(p) != 6 || (p[4] != "files" && p[4] != "blobs" && p[4] != "history") {
 		return nil, nameInvalid(name, "studies/{study}/ideas/{idea}/files/{path}")

@@ -231,7 +231,21 @@ func (v server) CancelIdea(ctx context.Context, req *gatewayv1.CancelIdeaRequest
 }
 
 func (v server) ListFiles(ctx context.Context, req *gatewayv1.ListFilesRequest) (*gatewayv1.ListFilesResponse, error) {
-	k, err := parseIdea(req.GetParent())
+	infos, err := v.fileInfos(ctx, req.GetParent())
+	if err != nil {
+		return nil, err
+	}
+	out := &gatewayv1.ListFilesResponse{}
+	out.Files, out.NextPageToken, err = page(infos, req.GetPageSize(), 1000, req.GetPageToken())
+	return out, err
+}
+
+// fileInfos lists what an idea or a template holds.
+func (v server) fileInfos(ctx context.Context, parent string) ([]*gatewayv1.FileInfo, error) {
+	if strings.HasPrefix(parent, "templates/") {
+		return v.s.templates.files(ctx, parent)
+	}
+	k, err := parseIdea(parent)
 	if err != nil {
 		return nil, err
 	}
@@ -243,9 +257,7 @@ func (v server) ListFiles(ctx context.Context, req *gatewayv1.ListFilesRequest) 
 	for i, f := range files {
 		infos[i] = f.info()
 	}
-	out := &gatewayv1.ListFilesResponse{}
-	out.Files, out.NextPageToken, err = page(infos, req.GetPageSize(), 1000, req.GetPageToken())
-	return out, err
+	return infos, nil
 }
 
 func (v server) ReadFile(req *gatewayv1.ReadFileRequest, stream grpc.ServerStreamingServer[gatewayv1.ReadFileResponse]) error {

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"nullius.dev/gateway/internal/result"
 	"nullius.dev/gateway/template"
 	"nullius.dev/kit/fault"
 	"nullius.dev/kit/store"
@@ -127,6 +128,48 @@ func (t *templates) preflight(ctx context.Context, name string, tpl *gatewayv1.T
 			WithNext("nullius run " + name + " --size " + tpl.GetFacts().GetSize())
 	}
 	return nil
+}
+
+// manifest lists a template's files as they were uploaded last.
+func (t *templates) manifest(ctx context.Context, resource string) (store.Manifest, error) {
+	name, err := parseTemplate(resource)
+	if err != nil {
+		return store.Manifest{}, err
+	}
+	tpl, err := t.get(ctx, name)
+	if err != nil {
+		return store.Manifest{}, err
+	}
+	return store.LoadManifest(ctx, t.blobs, store.Digest(tpl.GetSnapshot()))
+}
+
+func (t *templates) files(ctx context.Context, resource string) ([]*gatewayv1.FileInfo, error) {
+	m, err := t.manifest(ctx, resource)
+	if err != nil {
+		return nil, err
+	}
+	infos := make([]*gatewayv1.FileInfo, len(m))
+	for i, f := range m {
+		infos[i] = &gatewayv1.FileInfo{Path: f.Path, SizeBytes: f.Size, Digest: string(f.Digest), MediaType: mediaType(f.Path), Executable: f.Mode&0o111 != 0}
+	}
+	return infos, nil
+}
+
+// file finds templates/{t}/files/{path}.
+func (t *templates) file(ctx context.Context, name string) (*file, error) {
+	p := strings.SplitN(name, "/", 4)
+	if len(p) != 4 || p[2] != "files" {
+		return nil, nameInvalid(name, "templates/{template}/files/{path}")
+	}
+	m, err := t.manifest(ctx, "templates/"+p[1])
+	if err != nil {
+		return nil, err
+	}
+	f, ok := m.Find(p[3])
+	if !ok {
+		return nil, fault.New(fault.NotFound, "FILE_UNKNOWN", "template %s has no file %q", p[1], p[3]).WithNext("nullius template check " + p[1])
+	}
+	return &file{File: result.File{Path: f.Path, Digest: f.Digest, Size: f.Size}}, nil
 }
 
 // factsOf freezes what the pipeline needs of a template.

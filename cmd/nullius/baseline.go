@@ -50,7 +50,7 @@ func (c *cli) baselineCommand() *cobra.Command {
 }
 
 func (c *cli) baseline(ctx context.Context, arg string, f *baselineFlags) error {
-	dir, name, remove, err := templateFolder(arg)
+	dir, name, remove, err := c.findTemplate(ctx, arg)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (c *cli) baseline(ctx context.Context, arg string, f *baselineFlags) error 
 	if t == nil {
 		return template.Refusal(name, template.Errors(findings))
 	}
-	if _, isBundled := bundledDigest(arg, name); f.write && (isBundled || t.Foreign) {
+	if f.write && (!isFolder(arg) || t.Foreign) {
 		return usage("--write-expected needs a folder with template.yaml; nullius template init DIR --from %s makes one", arg)
 	}
 	if f.size == "" {

@@ -156,17 +156,20 @@ func unique(what, short string, names []string) (string, error) {
 	return "", fault.New(fault.Invalid, "NAME_INVALID", "%s %q could be %s", what, short, strings.Join(hits, ", "))
 }
 
+// reasonTemplateUnknown is of a name that no template has.
+const reasonTemplateUnknown = "TEMPLATE_UNKNOWN"
+
 // templateFolder finds a template: a folder, or the name of a bundled one. remove is to be called when it is no longer needed.
 func templateFolder(arg string) (dir, name string, remove func() error, err error) {
 	none := func() error { return nil }
-	if st, err := os.Stat(arg); err == nil && st.IsDir() {
+	if isFolder(arg) {
 		abs, err := filepath.Abs(arg)
 		return abs, templateName(filepath.Base(abs)), none, err
 	}
 	name = strings.TrimPrefix(strings.TrimSuffix(arg, "/"), "templates/")
 	files, ok := bundled(name)
 	if !ok {
-		return "", "", none, fault.New(fault.NotFound, "TEMPLATE_UNKNOWN", "%s is neither a folder nor a bundled template (%s)", arg, strings.Join(templates.Names(), ", ")).
+		return "", "", none, fault.New(fault.NotFound, reasonTemplateUnknown, "%s is neither a folder nor a bundled template (%s)", arg, strings.Join(templates.Names(), ", ")).
 			WithNext("nullius template init DIR")
 	}
 	dir, err = os.MkdirTemp("", "nullius-template-*")
@@ -175,6 +178,30 @@ func templateFolder(arg string) (dir, name string, remove func() error, err erro
 	}
 	remove = func() error { return os.RemoveAll(dir) }
 	return dir, name, remove, unpack(dir, files)
+}
+
+// findTemplate finds a template as templateFolder does, or on the server, if one answers: the files that were uploaded last under the name.
+func (c *cli) findTemplate(ctx context.Context, arg string) (dir, name string, remove func() error, err error) {
+	dir, name, remove, err = templateFolder(arg)
+	if fault.ReasonOf(err) != reasonTemplateUnknown || !reachable(c.address) {
+		return dir, name, remove, err
+	}
+	none := func() error { return nil }
+	resource := "templates/" + strings.TrimPrefix(strings.TrimSuffix(arg, "/"), "templates/")
+	if dir, err = os.MkdirTemp("", "nullius-template-*"); err != nil {
+		return "", "", none, err
+	}
+	remove = func() error { return os.RemoveAll(dir) }
+	err = c.with(ctx, func(cl *client) error { return cl.download(ctx, resource, dir) })
+	if err != nil {
+		err = errors.Join(err, remove())
+		if r := fault.ReasonOf(err); r == reasonTemplateUnknown || r == "NAME_INVALID" {
+			err = fault.New(fault.NotFound, reasonTemplateUnknown, "%s is neither a folder nor a template that is bundled (%s) or known to the server at %s", arg, strings.Join(templates.Names(), ", "), c.address).
+				WithNext("nullius list templates, or nullius template init DIR")
+		}
+		return "", "", none, err
+	}
+	return dir, strings.TrimPrefix(resource, "templates/"), remove, nil
 }
 
 // templateName makes an id of a folder's name.

@@ -144,7 +144,7 @@ func (e effort) row(d *llm.Door, s *gatewayv1.StudySettings, ideas int64) (estim
 
 // dryRun makes every check that needs no server and tells what a study would do; it starts nothing and pays for nothing.
 func (c *cli) dryRun(ctx context.Context, template string, s *gatewayv1.StudySettings, own int) error {
-	checks := templateChecks(ctx, template)
+	checks := c.templateChecks(ctx, template)
 	bad := false
 	var rows []estimateRow
 	err := c.withDoor(ctx, func(d *llm.Door) error {

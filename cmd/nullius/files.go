@@ -106,8 +106,8 @@ func makeFolder(dir string) error {
 	return os.Chmod(dir, os.FileMode(0o777&^callersUmask))
 }
 
-// download writes an idea's files into a new folder, beneath it whatever their names are.
-func (cl *client) download(ctx context.Context, idea, dir string) error {
+// download writes the files of an idea or a template into a new folder, beneath it whatever their names are.
+func (cl *client) download(ctx context.Context, parent, dir string) error {
 	if err := makeFolder(dir); err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (cl *client) download(ctx context.Context, idea, dir string) error {
 	}
 	defer root.Close()
 	for token := ""; ; {
-		l, err := cl.ListFiles(ctx, &gatewayv1.ListFilesRequest{Parent: idea, PageSize: 1000, PageToken: token})
+		l, err := cl.ListFiles(ctx, &gatewayv1.ListFilesRequest{Parent: parent, PageSize: 1000, PageToken: token})
 		if err != nil {
 			return err
 		}
@@ -130,11 +130,15 @@ func (cl *client) download(ctx context.Context, idea, dir string) error {
 					return err
 				}
 			}
-			w, err := root.Create(f.GetPath())
+			mode := os.FileMode(0o666)
+			if f.GetExecutable() {
+				mode = 0o777
+			}
+			w, err := root.OpenFile(f.GetPath(), os.O_RDWR|os.O_CREATE|os.O_TRUNC, mode)
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(cl.read(ctx, idea+"/files/"+f.GetPath(), w), w.Close()); err != nil {
+			if err := errors.Join(cl.read(ctx, parent+"/files/"+f.GetPath(), w), w.Close()); err != nil {
 				return err
 			}
 		}

@@ -133,7 +133,7 @@ func (c *cli) diagnose(ctx context.Context, args []string) []check {
 	out = append(out, c.dataCheck())
 	out = append(out, c.keyChecks(ctx)...)
 	if len(args) == 1 {
-		out = append(out, templateChecks(ctx, args[0])...)
+		out = append(out, c.templateChecks(ctx, args[0])...)
 	}
 	return out
 }

@@ -32,7 +32,7 @@ func (c *cli) prepareCommand() *cobra.Command {
 }
 
 func (c *cli) prepare(ctx context.Context, arg, size string, install bool) error {
-	dir, name, remove, err := templateFolder(arg)
+	dir, name, remove, err := c.findTemplate(ctx, arg)
 	if err != nil {
 		return err
 	}
@@ -66,10 +66,7 @@ func (c *cli) prepare(ctx context.Context, arg, size string, install bool) error
 	for _, file := range made {
 		fmt.Fprintf(c.out, "data: %s\n", file)
 	}
-	if digest, ok := bundledDigest(arg, name); ok {
-		err = errors.Join(err, keepPrepared(dir, digest, made))
-	}
-	if err != nil {
+	if err := errors.Join(err, c.keepMade(ctx, arg, dir, name, made)); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.out, "%s is prepared. next: nullius template baseline %s\n", name, arg)
@@ -86,6 +83,21 @@ func downloads() *http.Client {
 		}
 		return nil
 	}}
+}
+
+// keepMade keeps data where the commands that come find it: a folder has it already, that of a bundled template lies beside the data folder, and to a template of
+// the server it is uploaded.
+func (c *cli) keepMade(ctx context.Context, arg, dir, name string, made []string) error {
+	if digest, ok := bundledDigest(arg, name); ok {
+		return keepPrepared(dir, digest, made)
+	}
+	if isFolder(arg) || len(made) == 0 {
+		return nil
+	}
+	return c.with(ctx, func(cl *client) error {
+		_, err := cl.uploadTemplate(ctx, dir, name)
+		return err
+	})
 }
 
 // keepPrepared keeps data of a bundled template, which has no folder of its own, for the commands that come.

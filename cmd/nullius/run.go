@@ -95,7 +95,7 @@ func (c *cli) run(ctx context.Context, template string, f *runFlags) error {
 	if f.dryRun {
 		return c.dryRun(ctx, template, &f.settings, len(own))
 	}
-	dir, name, remove, err := templateFolder(template)
+	dir, name, remove, err := c.findTemplate(ctx, template)
 	if err != nil {
 		return err
 	}

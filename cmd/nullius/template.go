@@ -30,7 +30,7 @@ func (c *cli) templateCheckCommand() *cobra.Command {
 		Use: "check DIR|NAME", Short: "Check a template against the contract", Args: cobra.ExactArgs(1),
 		Long: "Reads everything and runs nothing: all problems at once, each with file, line and what to try. --run also runs the template's smallest\nsize in the sandbox, reads its results and draws its figures.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			checks := readTemplate(cmd.Context(), args[0], false)
+			checks := c.readTemplate(cmd.Context(), args[0], false)
 			bad := c.printChecks(checks)
 			if !bad && run {
 				tried, err := c.tryTemplate(cmd.Context(), args[0])
@@ -64,7 +64,7 @@ func (c *cli) printChecks(checks []check) bool {
 
 // tryTemplate runs a sound template's scripts.
 func (c *cli) tryTemplate(ctx context.Context, arg string) ([]check, error) {
-	dir, name, remove, err := templateFolder(arg)
+	dir, name, remove, err := c.findTemplate(ctx, arg)
 	if err != nil {
 		return nil, err
 	}
@@ -104,13 +104,13 @@ func (c *cli) templateInitCommand() *cobra.Command {
 	var from string
 	cmd := &cobra.Command{
 		Use: "init DIR", Short: "Make a small template that passes the check and runs", Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if from == "" {
 				if err := template.Init(args[0]); err != nil {
 					return err
 				}
 			} else {
-				dir, _, remove, err := templateFolder(from)
+				dir, _, remove, err := c.findTemplate(cmd.Context(), from)
 				if err != nil {
 					return err
 				}
@@ -159,11 +159,13 @@ func (c *cli) templateAddCommand() *cobra.Command {
 }
 
 // templateChecks reads a template on which a study is to start.
-func templateChecks(ctx context.Context, arg string) []check { return readTemplate(ctx, arg, true) }
+func (c *cli) templateChecks(ctx context.Context, arg string) []check {
+	return c.readTemplate(ctx, arg, true)
+}
 
 // readTemplate reads a template. What only keeps a study from starting here is an error where one is to start, else a warning.
-func readTemplate(ctx context.Context, arg string, starting bool) []check {
-	dir, name, remove, err := templateFolder(arg)
+func (c *cli) readTemplate(ctx context.Context, arg string, starting bool) []check {
+	dir, name, remove, err := c.findTemplate(ctx, arg)
 	if err != nil {
 		return []check{{Name: "template", State: "error", Text: err.Error(), Remedy: fault.NextOf(err)}}
 	}
@@ -238,9 +240,14 @@ func bundled(name string) (fs.FS, bool) {
 	return sub, err == nil
 }
 
+func isFolder(arg string) bool {
+	st, err := os.Stat(arg)
+	return err == nil && st.IsDir()
+}
+
 // bundledDigest gives the digest of a bundled template, unless arg is a folder.
 func bundledDigest(arg, name string) (string, bool) {
-	if st, err := os.Stat(arg); err == nil && st.IsDir() {
+	if isFolder(arg) {
 		return "", false
 	}
 	files, ok := bundled(name)

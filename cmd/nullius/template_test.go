@@ -101,6 +101,47 @@ func TestTemplatePrepare(t *testing.T) {
 	}
 }
 
+// TestTemplate_byNameOnAServer: a template that only the server has is checked, copied, prepared and measured by its name.
+func TestTemplate_byNameOnAServer(t *testing.T) {
+	dir := starter(t)
+	put("prepare.py", "import os\nos.makedirs('data', exist_ok=True)\nopen('data/model.txt', 'w').write('42')\n")(t, dir)
+	swap("template.yaml", "pool: cpu", "pool: cpu\nprepare: prepare.py\ndata: [{path: data/model.txt, generated: true}]")(t, dir)
+	address := serving(t)
+	at := func(args ...string) (int, string, string) {
+		return nullius(t, append([]string{"--address", address, "template"}, args...)...)
+	}
+	if code, out, errOut := at("add", dir); code != exitDone || !strings.Contains(out, "templates/mine") {
+		t.Fatalf("add: exit code %d\n%s%s", code, out, errOut)
+	}
+	if code, out, errOut := at("check", "mine"); code != exitDone || !strings.Contains(out, "data.missing") {
+		t.Errorf("check: exit code %d\n%s%s", code, out, errOut)
+	}
+	if code, out, errOut := at("prepare", "templates/mine"); code != exitDone || !strings.Contains(out, "data: data/model.txt") {
+		t.Errorf("prepare: exit code %d\n%s%s", code, out, errOut)
+	}
+	if code, out, errOut := at("check", "mine", "--run"); code != exitDone || strings.Contains(out, "warning") || !strings.Contains(out, "plot.py drew") {
+		t.Errorf("after prepare: exit code %d\n%s%s", code, out, errOut)
+	}
+	if code, out, errOut := at("baseline", "mine", "--size", "smoke"); code != exitDone || !strings.Contains(out, "test_error") {
+		t.Errorf("baseline: exit code %d\n%s%s", code, out, errOut)
+	}
+	if code, _, errOut := at("baseline", "mine", "--size", "smoke", "--write-expected"); code != exitUsage {
+		t.Errorf("a server's template was to be written: exit code %d\n%s", code, errOut)
+	}
+	copied := filepath.Join(t.TempDir(), "copy")
+	if code, out, errOut := at("init", copied, "--from", "mine"); code != exitDone {
+		t.Errorf("init --from: exit code %d\n%s%s", code, out, errOut)
+	}
+	if text, err := os.ReadFile(filepath.Join(copied, "data", "model.txt")); err != nil || string(text) != "42" {
+		t.Errorf("what prepare made was not uploaded: %q %v", text, err)
+	}
+	for _, name := range []string{"no_such", "no such", "../mine"} {
+		if code, out, _ := at("check", name); code != exitError || !strings.Contains(out, "known to the server at "+address) || !strings.Contains(out, "nullius list templates") {
+			t.Errorf("%s: exit code %d\n%s", name, code, out)
+		}
+	}
+}
+
 // TestTemplateFolder_holdsPreparedData: what was prepared of a bundled template is there at the next command.
 func TestTemplateFolder_holdsPreparedData(t *testing.T) {
 	digest, ok := bundledDigest("seir", "seir")

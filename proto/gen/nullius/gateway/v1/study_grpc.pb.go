@@ -91,7 +91,7 @@ type StudyServiceClient interface {
 	RetryIdea(ctx context.Context, in *RetryIdeaRequest, opts ...grpc.CallOption) (*RetryIdeaResponse, error)
 	// CancelIdea stops an idea; what it made is kept. Idempotent. Fails as ApproveIdea.
 	CancelIdea(ctx context.Context, in *CancelIdeaRequest, opts ...grpc.CallOption) (*CancelIdeaResponse, error)
-	// ListFiles lists an idea's result files. Read only. Fails with NOT_FOUND IDEA_UNKNOWN.
+	// ListFiles lists the result files of an idea, or the files of a template as it was uploaded. Read only. Fails with NOT_FOUND IDEA_UNKNOWN or TEMPLATE_UNKNOWN.
 	ListFiles(ctx context.Context, in *ListFilesRequest, opts ...grpc.CallOption) (*ListFilesResponse, error)
 	// ReadFile streams one file in chunks of at most 256 KiB, the first with its size and digest. Read only. Fails with NOT_FOUND FILE_UNKNOWN.
 	ReadFile(ctx context.Context, in *ReadFileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadFileResponse], error)
@@ -392,7 +392,7 @@ type StudyServiceServer interface {
 	RetryIdea(context.Context, *RetryIdeaRequest) (*RetryIdeaResponse, error)
 	// CancelIdea stops an idea; what it made is kept. Idempotent. Fails as ApproveIdea.
 	CancelIdea(context.Context, *CancelIdeaRequest) (*CancelIdeaResponse, error)
-	// ListFiles lists an idea's result files. Read only. Fails with NOT_FOUND IDEA_UNKNOWN.
+	// ListFiles lists the result files of an idea, or the files of a template as it was uploaded. Read only. Fails with NOT_FOUND IDEA_UNKNOWN or TEMPLATE_UNKNOWN.
 	ListFiles(context.Context, *ListFilesRequest) (*ListFilesResponse, error)
 	// ReadFile streams one file in chunks of at most 256 KiB, the first with its size and digest. Read only. Fails with NOT_FOUND FILE_UNKNOWN.
 	ReadFile(*ReadFileRequest, grpc.ServerStreamingServer[ReadFileResponse]) error
