@@ -220,8 +220,7 @@ type world struct {
 // undisturbed runs a study whole.
 func undisturbed(t *testing.T, template string, answer func(all, last string) (kind, text string)) *world {
 	t.Helper()
-	w := &world{template: template, f: newModel(t), bin: build(t, ".", "nullius.dev/gateway/cmd/gateway", "nullius.dev/services/ideation/cmd/ideation", "nullius.dev/services/coder/cmd/coder",
-		"nullius.dev/services/executor/cmd/executor", "nullius.dev/services/writer/cmd/writer", "nullius.dev/services/reviewer/cmd/reviewer")}
+	w := &world{template: template, f: newModel(t), bin: binaries(t)}
 	w.f.Latency = 40 * time.Millisecond
 	w.f.Answer = func(all, last string) (string, string) {
 		for text := w.held.Load(); text != nil && strings.Contains(last, *text); text = w.held.Load() {

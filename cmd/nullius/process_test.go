@@ -24,6 +24,16 @@ func build(t *testing.T, packages ...string) (dir string) {
 	return dir
 }
 
+// binaries compiles the command, the gateway and the services.
+func binaries(t *testing.T) (dir string) {
+	t.Helper()
+	packages := []string{".", "nullius.dev/gateway/cmd/gateway"}
+	for _, s := range []string{"ideation", "coder", "executor", "writer", "reviewer"} {
+		packages = append(packages, "nullius.dev/services/"+s+"/cmd/"+s)
+	}
+	return build(t, packages...)
+}
+
 // freePort gives a loopback address that nobody listens on.
 func freePort(t *testing.T) string {
 	t.Helper()

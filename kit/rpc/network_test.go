@@ -177,6 +177,30 @@ func TestRequestsAreChecked(t *testing.T) {
 	})
 }
 
+func TestBytesThatAreNoMessageAreNoFaultOfTheServer(t *testing.T) {
+	log := &strings.Builder{}
+	h := app.NewHost(t.Context(), slog.New(slog.NewTextHandler(log, nil)))
+	n := rpc.NewNetwork(rpc.Options{})
+	if err := rpc.Serve(h, n, "inproc:echo", echo{}.register); err != nil {
+		t.Fatal(err)
+	}
+	s, err := dial(t, n, "inproc:echo").NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true}, manyMethod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := &response{}
+	raw.ProtoReflect().SetUnknown([]byte{0x0a, 0x05, 'x'}) // field 1 says that it has five bytes
+	if err := errors.Join(s.SendMsg(raw), s.CloseSend()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RecvMsg(&response{}); err == nil || !strings.HasPrefix(err.Error(), "grpc: ") {
+		t.Errorf("got %v", err)
+	}
+	if err := h.Stop(); err != nil || strings.Contains(log.String(), "ERROR") {
+		t.Errorf("%v; the log has %s", err, log)
+	}
+}
+
 func TestADeadlineIsShavedAtEachHop(t *testing.T) {
 	var left time.Duration
 	e := echo{once: func(ctx context.Context, _ *request) (*response, error) {

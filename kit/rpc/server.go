@@ -187,6 +187,9 @@ type checkedStream struct {
 
 func (s *checkedStream) RecvMsg(m any) error {
 	if err := s.ServerStream.RecvMsg(m); err != nil {
+		if status.Code(err) == codes.Internal { // gRPC has told the caller so: what was sent is no message of this call, which is no fault of ours
+			return fault.Wrap(err, fault.Invalid, "FIELD_INVALID", "what was sent is no message of this call")
+		}
 		return err
 	}
 	// As a status already: a handler passes it on as it is, and generated code adds nothing.
