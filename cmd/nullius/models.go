@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -253,12 +252,7 @@ func (c *cli) keyChecks(ctx context.Context) []check {
 	if err != nil {
 		out = append(out, check{"models", "error", err.Error(), fault.NextOf(err)})
 	}
-	for _, v := range []string{"OPENALEX_API_KEY", "S2_API_KEY"} {
-		if os.Getenv(v) != "" || os.Getenv(v+"_FILE") != "" {
-			out = append(out, check{Name: "key of literature", State: "ok", Text: v})
-		}
-	}
-	return out
+	return append(out, c.literatureChecks(ctx)...)
 }
 
 func keyCheck(k llm.Checked) check {

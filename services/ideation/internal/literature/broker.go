@@ -120,6 +120,12 @@ func (b *Broker) plan(name string, pin Pin, tell Tell) plan {
 	return out
 }
 
+// Whom says who is asked, in order, when a request names no engine, and who is passed over with the reason.
+func (b *Broker) Whom() ([]Engine, []Asked) {
+	p := b.plan("", nil, nil)
+	return p.ask, p.skipped
+}
+
 // Pin says under which name of the ledger an answer is kept; nil: not pinned.
 type Pin *ledger.Origin
 
