@@ -15,6 +15,7 @@ import (
 
 // TestDemo_replaysTheShippedStudy runs the demo whole: experiments, figures, LaTeX and checks are real. A missing entry of the recording would fail the idea.
 func TestDemo_replaysTheShippedStudy(t *testing.T) {
+	t.Parallel()
 	results, dataDir := t.TempDir(), t.TempDir()
 	var out, errOut bytes.Buffer
 	code := execute(t.Context(), []string{"demo", "--results", results, "--data-dir", dataDir, "--address", "127.0.0.1:0"}, &out, &errOut)
@@ -53,20 +54,6 @@ func TestDemo_replaysTheShippedStudy(t *testing.T) {
 		t.Errorf("the paper is not what a newcomer should read: %+v", v)
 	}
 	settle(t, "double_descent", dataDir)
-}
-
-// TestDemo_replaysTheBandit is the fast whole run: standard library alone, two runs, a short paper.
-func TestDemo_replaysTheBandit(t *testing.T) {
-	results, dataDir := t.TempDir(), t.TempDir()
-	var out, errOut bytes.Buffer
-	code := execute(t.Context(), []string{"demo", "--template", "bandit_lite", "--ideas", "1", "--results", results, "--data-dir", dataDir, "--address", "127.0.0.1:0"}, &out, &errOut)
-	if code != exitDone {
-		t.Fatalf("exit %d\n%s\n%s", code, &out, &errOut)
-	}
-	if pdfs, err := filepath.Glob(filepath.Join(results, "bandit_lite", "*", "*_improved.pdf")); err != nil || len(pdfs) != 1 {
-		t.Errorf("improved papers: %v, %v", pdfs, err)
-	}
-	settle(t, "bandit_lite", dataDir)
 }
 
 // settle compares a replay with its recording: entries that nobody asked for fail. With NULLIUS_RECORDINGS=write the digests of the shipped index are brought up to date;

@@ -166,7 +166,7 @@ func account(t *testing.T) string {
 }
 
 // TestRun_everyProvider: a study ends in a paper whichever provider answers, and its cost is what the provider bills, to the token. Two of the
-// providers are in the short form, the others with NULLIUS_SOAK.
+// providers are in the short form, one of them up to the figures, the others with NULLIUS_SOAK.
 func TestRun_everyProvider(t *testing.T) {
 	type study struct {
 		model string
@@ -218,13 +218,17 @@ func TestRun_everyProvider(t *testing.T) {
 				}
 				t.Setenv("NULLIUS_MODELS_FILE", file)
 			}
-			s.p.runs(t, s.model)
+			until := "improvement"
+			if name == "azure" && !soaking() {
+				until = "figures"
+			}
+			s.p.runs(t, s.model, until)
 		})
 	}
 }
 
 // runs a study and compares what it says to have spent with what the provider bills.
-func (p *provider) runs(t *testing.T, model string) {
+func (p *provider) runs(t *testing.T, model, until string) {
 	dir := t.TempDir()
 	var logs bytes.Buffer
 	suite, err := startSuite(t.Context(), suiteConfig{DataDir: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", Log: newLogger("error")})
@@ -242,7 +246,7 @@ func (p *provider) runs(t *testing.T, model string) {
 	}
 	defer stop()
 	at := []string{"--address", suite.gateway.Address()}
-	code, out, errOut := nullius(t, append(at, "run", "bandit_lite", "--model", model, "--engine", "local", "--size", "smoke", "--budget", "50",
+	code, out, errOut := nullius(t, append(at, "run", "bandit_lite", "--model", model, "--engine", "local", "--size", "smoke", "--until", until, "--budget", "50",
 		"--results", filepath.Join(dir, "results"))...)
 	logs.WriteString(out + errOut)
 	if code != exitDone || !strings.Contains(out, "SUCCEEDED") {

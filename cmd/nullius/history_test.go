@@ -14,7 +14,8 @@ import (
 
 // TestFiles_gitIsALabNotebook: an idea becomes a repository with a commit a step, twice the same; diff tells how each edit was read.
 func TestFiles_gitIsALabNotebook(t *testing.T) {
-	bin, h, address, m := build(t, "."), newHome(t), freePort(t), newModel(t)
+	t.Parallel()
+	bin, h, address, m := binaries(t), newHome(t), freePort(t), newModel(t)
 	h.serve(t, bin, address)
 	name := startStudy(t, address, m, func(s *gatewayv1.StudySettings) { s.Until = "experiments" })
 	finish(t, address, name, 2*time.Minute)

@@ -164,7 +164,8 @@ func startStudy(t *testing.T, address string, f *model, change func(*gatewayv1.S
 
 // TestTree shows studies on a pseudo-terminal with the binary that users get.
 func TestTree(t *testing.T) {
-	bin := filepath.Join(build(t, "."), "nullius")
+	t.Parallel()
+	bin := filepath.Join(binaries(t), "nullius")
 	f := newModel(t)
 	f.Latency = 50 * time.Millisecond
 	address, data := freePort(t), t.TempDir()
@@ -217,7 +218,7 @@ func TestTree(t *testing.T) {
 		}
 	})
 	t.Run("Ctrl-C closes the view and nothing else", func(t *testing.T) {
-		study := startStudy(t, address, f, nil)
+		study := startStudy(t, address, f, func(s *gatewayv1.StudySettings) { s.Until = "experiments" })
 		p := watch(t, 80, 24, nil, study)
 		p.sees(20*time.Second, "RUNNING", "● idea-1")
 		p.ctrlC()
@@ -268,9 +269,9 @@ func TestTree(t *testing.T) {
 		}
 	})
 	t.Run("a server that goes and comes back", func(t *testing.T) {
-		study := startStudy(t, address, f, nil)
+		study := startStudy(t, address, f, func(s *gatewayv1.StudySettings) { s.Until = "figures" })
 		p := watch(t, 100, 30, nil, study)
-		p.sees(30*time.Second, "experiments, stage 2 of 5")
+		p.sees(30*time.Second, "experiments, stage 2 of 3")
 		server.kill()
 		p.sees(10*time.Second, "the server is gone, trying again since", "● idea-1")
 		server = serve(t)
@@ -286,7 +287,8 @@ func TestTree(t *testing.T) {
 
 // TestTree_hosted: a study in the process of its view goes on after the first Ctrl-C and stops in order at the second.
 func TestTree_hosted(t *testing.T) {
-	bin := filepath.Join(build(t, "."), "nullius")
+	t.Parallel()
+	bin := filepath.Join(binaries(t), "nullius")
 	dir := t.TempDir()
 	p := atTerminal(t, 100, 30, nil, bin, "demo", "--template", "bandit_lite", "--ideas", "1", "--results", filepath.Join(dir, "results"), "--data-dir", filepath.Join(dir, "data"), "--address", "127.0.0.1:0")
 	p.sees(30*time.Second, "● idea-1", "RUNNING")

@@ -3,36 +3,41 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// build compiles commands as users get them, without the race detector.
-func build(t *testing.T, packages ...string) (dir string) {
+// binaries gives the folder of the command, the gateway and the services as users get them, without the race detector. They are compiled once, with the flags
+// that make build has, so that one finds in the build cache what the other has left there.
+func binaries(t *testing.T) (dir string) {
 	t.Helper()
-	dir = t.TempDir()
-	cmd := exec.CommandContext(t.Context(), "go", append([]string{"build", "-o", dir + string(filepath.Separator)}, packages...)...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	dir, err := built()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return dir
 }
 
-// binaries compiles the command, the gateway and the services.
-func binaries(t *testing.T) (dir string) {
-	t.Helper()
-	packages := []string{".", "nullius.dev/gateway/cmd/gateway"}
+var built = sync.OnceValues(func() (string, error) {
+	dir := filepath.Join(testHome, "bin")
+	args := []string{"build", "-trimpath", "-ldflags=-w", "-o", dir + string(filepath.Separator), ".", "nullius.dev/gateway/cmd/gateway"}
 	for _, s := range []string{"ideation", "coder", "executor", "writer", "reviewer"} {
-		packages = append(packages, "nullius.dev/services/"+s+"/cmd/"+s)
+		args = append(args, "nullius.dev/services/"+s+"/cmd/"+s)
 	}
-	return build(t, packages...)
-}
+	out, err := exec.Command("go", args...).CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return dir, err
+})
 
 // freePort gives a loopback address that nobody listens on.
 func freePort(t *testing.T) string {
@@ -91,20 +96,34 @@ func (c *child) end(sig syscall.Signal) {
 }
 
 // stop ends the process in order.
-func (c *child) stop() {
+func (c *child) stop() { c.stops(syscall.SIGTERM, exitDone) }
+
+// stops sends a signal and waits until the process has ended with a code; -1: by the signal itself.
+func (c *child) stops(sig syscall.Signal, code int) {
 	c.t.Helper()
-	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := c.cmd.Process.Signal(sig); err != nil {
 		c.t.Errorf("stop %s: %v", c.name, err)
 	}
 	select {
 	case err := <-c.done:
 		c.done <- err
-		if err != nil {
-			c.t.Errorf("%s ended with %v after it was asked to stop\n%s", c.name, err, c.output())
+		if got := c.cmd.ProcessState; got.ExitCode() != code {
+			c.t.Errorf("%s ended with %v after it was asked to stop\n%s", c.name, got, c.output())
 		}
 	case <-time.After(30 * time.Second):
 		c.t.Errorf("%s does not stop\n%s", c.name, c.output())
 	}
+}
+
+// says waits until the process has said something.
+func (c *child) says(text string) {
+	c.t.Helper()
+	eventually(c.t, 20*time.Second, func() error {
+		if said := c.output(); !strings.Contains(said, text) {
+			return fmt.Errorf("%s does not say %q but\n%s", c.name, text, said)
+		}
+		return nil
+	})
 }
 
 func (c *child) output() string {

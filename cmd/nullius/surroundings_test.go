@@ -7,9 +7,10 @@ import (
 	"testing"
 )
 
-// TestDemo_inOddSurroundings: a private umask, a hostile Python environment, no home, folders with blanks and umlauts, a relative data folder, and the C locale change nothing.
+// TestDemo_inOddSurroundings is the fast whole run: standard library alone, two runs, a short paper. A private umask, a hostile Python environment, no home, folders with blanks and umlauts, a relative data folder, and the C locale change nothing.
 func TestDemo_inOddSurroundings(t *testing.T) {
-	bin := build(t, ".")
+	t.Parallel()
+	bin := binaries(t)
 	dir := filepath.Join(t.TempDir(), "mit Leerzeichen äöü")
 	evil := filepath.Join(dir, "evil")
 	for _, name := range []string{"evil/json.py", "evil/argparse.py", "evil/sitecustomize.py", "tmp/keep"} {
@@ -28,6 +29,10 @@ func TestDemo_inOddSurroundings(t *testing.T) {
 	if st, err := os.Stat(found[0]); err != nil || st.Mode().Perm() != 0o700 {
 		t.Errorf("the result folder's mode is %v (%v), against the user's umask", st.Mode(), err)
 	}
+	if pdfs, err := filepath.Glob(filepath.Join(found[0], "*_improved.pdf")); err != nil || len(pdfs) != 1 {
+		t.Errorf("improved papers: %v, %v", pdfs, err)
+	}
+	settle(t, "bandit_lite", filepath.Join(dir, "data"))
 	if left, err := filepath.Glob(filepath.Join(dir, "tmp", "nullius*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v %v", left, err)
 	}

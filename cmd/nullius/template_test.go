@@ -21,6 +21,7 @@ func starter(t *testing.T) string {
 
 // TestTemplateCheck_run: what init makes passes and draws; a script that fails is told with its line, and only --run finds it.
 func TestTemplateCheck_run(t *testing.T) {
+	t.Parallel()
 	dir := starter(t)
 	if code, out, errOut := nullius(t, "template", "check", dir, "--run"); code != exitDone || !strings.Contains(out, "plot.py drew test_error.png") || strings.Contains(out, "warning") {
 		t.Errorf("the starter: exit code %d\n%s%s", code, out, errOut)
@@ -35,6 +36,7 @@ func TestTemplateCheck_run(t *testing.T) {
 }
 
 func TestTemplateInit_from(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "copy")
 	if code, out, errOut := nullius(t, "template", "init", dir, "--from", "bandit_lite"); code != exitDone {
 		t.Fatalf("exit code %d\n%s%s", code, out, errOut)
@@ -52,6 +54,7 @@ func TestTemplateInit_from(t *testing.T) {
 
 // TestTemplateBaseline_keepsAndWrites: measured once, read afterwards, and written as what is expected; changed code is measured again.
 func TestTemplateBaseline_keepsAndWrites(t *testing.T) {
+	t.Parallel()
 	dir := starter(t)
 	swap("template.yaml", "pool: cpu", "pool: cpu\nexpected: # by hand\n  smoke: {noisy/test_error: {value: 7, abs: 0.5}}\n  lite: {noisy/test_error: {min: 0}}\n")(t, dir)
 	code, out, errOut := nullius(t, "template", "baseline", dir, "--size", "smoke")
@@ -82,6 +85,7 @@ func TestTemplateBaseline_keepsAndWrites(t *testing.T) {
 
 // TestTemplatePrepare: data that a script makes lets a study start; data that cannot be fetched is named with its hash and place.
 func TestTemplatePrepare(t *testing.T) {
+	t.Parallel()
 	dir := starter(t)
 	put("prepare.py", "import os\nos.makedirs('data', exist_ok=True)\nopen('data/model.txt', 'w').write('42')\n")(t, dir)
 	swap("template.yaml", "pool: cpu", "pool: cpu\nprepare: prepare.py\ndata: [{path: data/model.txt, generated: true}]")(t, dir)
@@ -165,6 +169,46 @@ func TestTemplateFolder_holdsPreparedData(t *testing.T) {
 	}
 	if err := os.RemoveAll(cacheFolder("data", digest)); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTemplatePrepare_install: what is missing is installed once the lists of packages are there; without --install the command is named.
+func TestTemplatePrepare_install(t *testing.T) {
+	tools, state := t.TempDir(), t.TempDir()
+	for name, script := range map[string]string{
+		"dpkg-query": `[ -e "$STATE/have" ] && printf installed`,
+		"sudo":       `exec "$@"`,
+		"apt-get": `echo "$@" >> "$STATE/said"
+case "$1" in
+update) touch "$STATE/lists" ;;
+install) [ -e "$STATE/lists" ] && [ "$STATE" != "$REFUSED" ] && touch "$STATE/have" ;;
+esac`,
+	} {
+		if err := os.WriteFile(filepath.Join(tools, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", tools+":"+os.Getenv("PATH"))
+	t.Setenv("STATE", state)
+	dir := starter(t)
+	swap("template.yaml", "pool: cpu", "pool: cpu\ndebian: [python3-something]")(t, dir)
+	if code, out, errOut := nullius(t, "template", "prepare", dir); code != exitDone || !strings.Contains(out, "missing python3-something") || !strings.Contains(out, "install -y --no-install-recommends python3-something") {
+		t.Errorf("without --install: exit code %d\n%s%s", code, out, errOut)
+	}
+	t.Setenv("REFUSED", state)
+	if code, _, errOut := nullius(t, "template", "prepare", dir, "--install"); code != exitError || !strings.Contains(errOut, "TOOL_MISSING") {
+		t.Errorf("packages that are not to be had: exit code %d\n%s", code, errOut)
+	}
+	t.Setenv("REFUSED", "")
+	for range 2 {
+		if code, out, errOut := nullius(t, "template", "prepare", dir, "--install"); code != exitDone || !strings.Contains(out, "is prepared") {
+			t.Errorf("exit code %d\n%s%s", code, out, errOut)
+		}
+	}
+	said, err := os.ReadFile(filepath.Join(state, "said"))
+	const install = "install -y --no-install-recommends python3-something\n"
+	if want := install + "update\n" + install + install; err != nil || string(said) != want {
+		t.Errorf("apt-get was asked for\n%swant\n%s%v", said, want, err)
 	}
 }
 

@@ -13,17 +13,20 @@ import (
 	"nullius.dev/kit/telemetry"
 )
 
+// testHome is a folder of this process, where commands keep what they keep between starts.
+var testHome string
+
 func TestMain(m *testing.M) {
 	sandbox.Main()
-	home, err := os.MkdirTemp("", "nullius-test-*") // what commands keep between starts stays among the tests
-	if err == nil {
-		err = os.Setenv("XDG_DATA_HOME", home)
+	var err error
+	if testHome, err = os.MkdirTemp("", "nullius-test-*"); err == nil {
+		err = os.Setenv("XDG_DATA_HOME", testHome)
 	}
 	if err != nil {
 		panic(err)
 	}
 	code := m.Run()
-	_ = os.RemoveAll(home) // what stays is in the temporary folder
+	_ = os.RemoveAll(testHome) // what stays is in the temporary folder
 	os.Exit(code)
 }
 
@@ -37,6 +40,7 @@ func nullius(t *testing.T, args ...string) (code int, stdout, stderr string) {
 
 // TestRun_foreignModel: a model with other words, broken JSON, an edit that fits nowhere and a crashing experiment still ends in a paper and a review.
 func TestRun_foreignModel(t *testing.T) {
+	t.Parallel()
 	f := newModel(t)
 	dir := t.TempDir()
 	results := filepath.Join(dir, "results")
@@ -73,6 +77,7 @@ func TestRun_foreignModel(t *testing.T) {
 
 // TestRun_uselessModel: a model that never does what it is asked ends in an honest failure, whenever it begins to.
 func TestRun_uselessModel(t *testing.T) {
+	t.Parallel()
 	useless := map[string]string{
 		"prose":   "What a lovely experiment! I would begin by thinking about it, and then about what others thought.",
 		"empty":   "",
