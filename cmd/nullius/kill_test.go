@@ -254,6 +254,7 @@ func soaking() bool { return os.Getenv("NULLIUS_SOAK") != "" }
 
 // TestStudy_endsAlike: whatever happens to processes, and in however many of them it runs, a study comes to the same.
 func TestStudy_endsAlike(t *testing.T) {
+	t.Parallel()
 	w := undisturbed(t, "bandit_lite", foreign.Play)
 	kills, times := 5, 1
 	if soaking() {
@@ -265,6 +266,7 @@ func TestStudy_endsAlike(t *testing.T) {
 	if soaking() {
 		t.Run("killed once in every step", w.killedInEachStep)
 	}
+	t.Run("stopped in order", w.stopped)
 	t.Run("killed by itself in one step", w.crashing)
 	if soaking() {
 		t.Run("in six processes beside a broker", w.sixProcesses)

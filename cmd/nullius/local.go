@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
 	"text/tabwriter"
 
@@ -44,8 +43,8 @@ func (c *cli) serveNATSCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "nats", Short: "Serve the broker alone", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
-			defer stop()
+			ctx, release := c.untilSignal(cmd.Context(), true)
+			defer release()
 			dir := c.dataDir
 			if dir == "" {
 				dir = process.DefaultDataDir()

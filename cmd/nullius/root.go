@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -41,6 +42,7 @@ type cli struct {
 	logLevel string
 	logAsked bool // logLevel is the user's, not the default
 	yes      bool
+	stopping sync.Once // tells of an orderly stop
 }
 
 func execute(ctx context.Context, args []string, out, errOut io.Writer) int {

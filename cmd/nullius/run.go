@@ -119,6 +119,8 @@ func (c *cli) hosted(ctx context.Context, needServer bool, f func(cl *client, lo
 		return c.with(ctx, func(cl *client) error { return f(cl, false) })
 	}
 	c.err = &shared{own: c.err, now: c.err}
+	ctx, release := c.untilSignal(ctx, false) // Ctrl-C closes the view first
+	defer release()
 	if c.dataDir == "" {
 		c.dataDir = process.DefaultDataDir()
 	}
@@ -187,11 +189,11 @@ func (c *cli) follow(ctx context.Context, cl *client, study, template, results s
 	fmt.Fprintf(c.err, "study %s: http://%s/studies/%s\n", study, c.address, study)
 	view, closeView := signal.NotifyContext(ctx, os.Interrupt)
 	told, err := c.show(view, cl, ref{study: study}, watchOptions{})
-	closed := view.Err() != nil && ctx.Err() == nil
-	closeView()
-	if closed {
+	if view.Err() != nil && ctx.Err() == nil {
+		defer closeView() // the next Ctrl-C is waited for before this one is forgotten
 		return c.viewClosed(ctx, cl, study, template, results, local)
 	}
+	closeView()
 	if err != nil {
 		return err
 	}
@@ -204,12 +206,9 @@ func (c *cli) viewClosed(ctx context.Context, cl *client, study, template, resul
 		return exit(exitInterrupted)
 	}
 	fmt.Fprintf(c.err, "view closed; study %s goes on in this process. Ctrl-C again stops it in order; nullius serve continues it.\n", study)
-	again, stop := signal.NotifyContext(ctx, os.Interrupt)
-	defer stop()
+	again, release := c.untilSignal(ctx, true)
+	defer release()
 	if err := c.watch(again, cl, ref{study: study}, watchOptions{quiet: true}); err != nil {
-		if again.Err() != nil {
-			return exit(exitInterrupted)
-		}
 		return err
 	}
 	return c.finish(ctx, cl, study, template, results, nil)
@@ -349,8 +348,8 @@ func (c *cli) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Serve everything in this process: gRPC, REST and pages on one port", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
-			defer stop()
+			ctx, release := c.untilSignal(cmd.Context(), true)
+			defer release()
 			s, err := startSuite(ctx, suiteConfig{DataDir: c.dataDir, Listen: listen, Insecure: insecure, Log: newLogger(c.logLevel)})
 			if err != nil {
 				return err
