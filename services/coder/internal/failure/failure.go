@@ -6,6 +6,7 @@ package failure
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -49,6 +50,9 @@ func Parse(in Input) Failure {
 	if len(chain) == 0 {
 		chain = tracebacks(stdout, in.Source)
 	}
+	if len(chain) == 0 {
+		chain = unreadable(stderr, in.Source)
+	}
 	f := Failure{Type: in.EndReason}
 	if f.Type == "" {
 		f.Type = "FAILED"
@@ -56,17 +60,27 @@ func Parse(in Input) Failure {
 	if n := len(chain); n > 0 && usesTraceback(in.EndReason) {
 		last := chain[n-1]
 		f.Type, f.Message = last.typ, last.message
-		if p, ok := last.deepest(); ok {
+		if p, ok := origin(chain); ok {
 			f.File, f.Line, f.Function = p.path, p.line, p.function
 		}
-	} else if in.Message != "" {
-		f.Message = in.Message
+	} else if f.Message = in.Message; f.Message == "" && f.Type == "FAILED" {
+		f.Message = lastWords(stderr)
 	}
 	// Where the job ran is no news, and differs from job to job.
 	f.Message = withoutFolder(f.Message, chain)
 	f.Signature = signature(f, in.MissingKeys)
 	f.Text = clip(withoutFolder(describe(in, chain, stdout, stderr), chain), maxText-len("…"))
 	return f
+}
+
+// lastWords is the last line of stderr that is neither a warning nor a progress bar.
+func lastWords(stderr []string) string {
+	for _, l := range slices.Backward(stderr) {
+		if !strings.Contains(l, "Warning") && !strings.Contains(l, "%|") && !strings.Contains(l, "it/s") {
+			return clip(strings.TrimSpace(l), 200)
+		}
+	}
+	return ""
 }
 
 // withoutFolder drops the job's folder, as the frames show it, from a text.
@@ -121,8 +135,14 @@ func describe(in Input, chain []trace, stdout, stderr []string) string {
 		b.WriteString("The GPU's memory ran out: use a smaller batch or model.\n")
 	}
 	for i := len(chain) - 1; i >= 0 && i >= len(chain)-3; i-- {
-		if i < len(chain)-1 {
+		switch {
+		case i == len(chain)-1:
+		case chain[i+1].linked:
 			b.WriteString("It was raised while this was handled, or because of it:\n")
+		case chain[i].side:
+			b.WriteString("Beside that, in a thread, a task or a clean-up:\n")
+		default:
+			b.WriteString("Printed before that:\n")
 		}
 		b.WriteString(chain[i].describe(in.Source))
 	}
@@ -161,7 +181,17 @@ func ending(in Input) string {
 	case "PROTECTED_TOUCHED":
 		return what + " changed files that it must leave alone; such a run does not count."
 	}
-	return fmt.Sprintf("%s failed with exit code %d.", what, in.ExitCode)
+	return fmt.Sprintf("%s failed with exit code %d%s.", what, in.ExitCode, signalOf(in.ExitCode))
+}
+
+// signalOf names the signal that an exit code above 128 stands for.
+func signalOf(code int) string {
+	names := map[int]string{2: "SIGINT", 4: "SIGILL, an instruction that the processor does not know", 6: "SIGABRT, it aborted itself", 7: "SIGBUS", 8: "SIGFPE",
+		9: "SIGKILL", 11: "SIGSEGV, a crash in native code", 13: "SIGPIPE", 15: "SIGTERM", 24: "SIGXCPU", 25: "SIGXFSZ, a file that grew too large"}
+	if name, ok := names[code-128]; ok {
+		return ", as after " + name
+	}
+	return ""
 }
 
 func isCUDAMemory(lines []string) bool {

@@ -115,6 +115,23 @@ func TestParse_TextStaysSmall(t *testing.T) {
 	}
 }
 
+// A flood before the exception, of lines or of one line, hides it as little as what other streams say.
+func TestParse_FindsTheExceptionBehindAFlood(t *testing.T) {
+	files := source(map[string]string{"experiment.py": program})
+	for name, flood := range map[string]string{
+		"lines":        strings.Repeat("epoch 1 loss 0.25\n", 3_000_000),
+		"one line":     strings.Repeat("0.25 ", 10_000_000) + "\n",
+		"progress":     strings.Repeat("\rtrain:  40%|####      | 40/100", 1_000_000) + "\n",
+		"bytes":        strings.Repeat("\xff\xfe\x00\x80", 10_000_000) + "\n",
+		"half a frame": strings.Repeat("  File \"experiment.py\", line 4, in train\n", 1_000_000),
+	} {
+		f := failure.Parse(failure.Input{EndReason: "FAILED", ExitCode: 1, Stderr: []byte(flood + crash), Stdout: []byte(flood), Source: files})
+		if f.Type != "ValueError" || f.File != "experiment.py" || f.Line != 4 || f.Function != "train" || len(f.Text) > 3000 || !strings.Contains(f.Text, "broadcast") {
+			t.Errorf("%s: %s in %s line %d, %s:\n%s", name, f.Type, f.File, f.Line, f.Function, f.Text)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(crash), []byte("x\r\n"))
 	f.Add([]byte("Traceback (most recent call last):"), []byte("  File \"a\", line 99999999999999999999, in b\nE: x"))

@@ -10,7 +10,7 @@ import (
 	"nullius.dev/services/coder/internal/failure"
 )
 
-// output is what a broken script printed when it was really run; testdata/make.py has the scripts.
+// output is what a broken script printed when it was really run; testdata/make.py and libraries.py have the scripts.
 type output struct {
 	Name    string
 	Sources map[string]string
@@ -41,18 +41,22 @@ func either(got, want string) bool { return slices.Contains(strings.Split(want, 
 
 func outputs(t testing.TB) []output {
 	t.Helper()
-	data, err := os.ReadFile("testdata/outputs.json")
-	if err != nil {
-		t.Fatal(err)
+	var all []output
+	for _, file := range []string{"testdata/outputs.json", "testdata/libraries.json"} {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var cases []output
+		if err := json.Unmarshal(data, &cases); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if len(cases) < 40 {
+			t.Fatalf("%s: %d outputs", file, len(cases))
+		}
+		all = append(all, cases...)
 	}
-	var cases []output
-	if err := json.Unmarshal(data, &cases); err != nil {
-		t.Fatal(err)
-	}
-	if len(cases) < 40 {
-		t.Fatalf("%d outputs", len(cases))
-	}
-	return cases
+	return all
 }
 
 func TestParse_RealOutputs(t *testing.T) {

@@ -3,6 +3,7 @@ package failure
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -21,6 +22,9 @@ type trace struct {
 	frames  []frame
 	typ     string
 	message string
+	linked  bool // raised while the one before it was handled, or because of it
+	remote  bool // raised in another process, which sent its text
+	side    bool // of a thread, a task, a clean-up: the program did not end by it
 }
 
 var (
@@ -37,10 +41,21 @@ const (
 	maxFrames = 4 // project frames that are shown with their code
 )
 
-// tracebacks reads the last chain of exceptions of an output, causes first.
+// sideHeads begin the line above a traceback by which the program did not end.
+var sideHeads = []string{"Exception ignored ", "Exception in thread ", "Task exception was never retrieved", "future: <", "task: <", "handle: <", "--- Logging error ---"}
+
+// remoteQuote stands above and below the traceback that another process sent.
+const remoteQuote = `"""`
+
+// tracebacks reads the exceptions of an output, causes first, and the one that ended the program last.
 func tracebacks(lines []string, source func(string) []string) []trace {
 	var all []trace
+	remote := false
 	for i := 0; i < len(lines); i++ {
+		if lines[i] == remoteQuote {
+			remote = !remote
+			continue
+		}
 		if why, ok := strings.CutPrefix(lines[i], fatalHead); ok {
 			t, next := readFatal(lines, i+1, why, source)
 			all = append(all, t)
@@ -53,6 +68,11 @@ func tracebacks(lines []string, source func(string) []string) []trace {
 			continue
 		}
 		t, next := readTrace(lines, i, isHead, source)
+		t.remote = remote
+		if i > 0 {
+			t.linked = links(lines[i-1])
+			t.side = slices.ContainsFunc(sideHeads, func(h string) bool { return strings.HasPrefix(lines[i-1], h) })
+		}
 		if t.typ != "" {
 			all = append(all, t)
 		}
@@ -61,7 +81,47 @@ func tracebacks(lines []string, source func(string) []string) []trace {
 	if len(all) > maxTraces {
 		all = all[len(all)-maxTraces:]
 	}
+	slices.SortStableFunc(all, func(a, b trace) int { // what ended the program goes last
+		switch {
+		case a.side == b.side:
+			return 0
+		case a.side:
+			return -1
+		}
+		return 1
+	})
 	return all
+}
+
+// links says whether a line ties the traceback below it to the one above.
+func links(l string) bool {
+	return strings.HasPrefix(l, "During handling of") || strings.HasPrefix(l, "The above exception")
+}
+
+// origin is where the last exception of a chain was raised: in the process that sent it, or where it shows.
+func origin(chain []trace) (frame, bool) {
+	last := chain[len(chain)-1]
+	if n := len(chain); n > 1 && last.linked && chain[n-2].remote && chain[n-2].typ == last.typ && chain[n-2].message == last.message {
+		if f, ok := chain[n-2].deepest(); ok && f.project {
+			return f, true
+		}
+	}
+	return last.deepest()
+}
+
+// unreadableRE is how Python says that it could not even read a source; there is no frame then.
+var unreadableRE = regexp.MustCompile(`^(SyntaxError): (.* in file (.+) on line (\d+).*)$`)
+
+func unreadable(lines []string, source func(string) []string) []trace {
+	if len(lines) == 0 {
+		return nil
+	}
+	m := unreadableRE.FindStringSubmatch(lines[len(lines)-1])
+	if m == nil {
+		return nil
+	}
+	n, _ := strconv.Atoi(m[4])
+	return []trace{{typ: m[1], message: m[2], frames: []frame{place(m[3], n, "", source)}}}
 }
 
 // readFatal reads what faulthandler prints when the interpreter itself dies: the frames, the deepest first.
@@ -102,12 +162,12 @@ func readTrace(lines []string, i int, isHead bool, source func(string) []string)
 		if m == nil {
 			return t, i
 		}
-		t.typ, t.message = m[1], m[2]
+		t.typ, t.message = strings.TrimPrefix(m[1], "__main__."), m[2]
 		i++
 		// A message may go on; a new traceback or a known sentence ends it.
 		for k := 0; i < len(lines) && k < 6; k++ {
 			l := strings.TrimSpace(lines[i])
-			if l == traceHead || strings.HasPrefix(l, "During handling of") || strings.HasPrefix(l, "The above exception") || frameRE.MatchString(lines[i]) {
+			if l == traceHead || l == remoteQuote || links(l) || frameRE.MatchString(lines[i]) || slices.ContainsFunc(sideHeads, func(h string) bool { return strings.HasPrefix(l, h) }) {
 				break
 			}
 			t.message += " " + l
