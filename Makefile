@@ -32,7 +32,7 @@ run: build ## build and serve everything on http://127.0.0.1:7700
 	@$(BIN)/nullius serve
 
 test: setup-tests ## run all tests, race detector on, each module on its own
-	@scripts/each.sh "$(MODULES)" $(GO) test -race -shuffle=on -timeout 10m ./...
+	@GORACE=atexit_sleep_ms=0 scripts/each.sh "$(MODULES)" $(GO) test -race -shuffle=on -parallel 4 -timeout 10m ./... # without the detector's second at each exit
 
 lint: ## vet and staticcheck, and the imports that style forbids
 	@scripts/each.sh "$(MODULES)" $(GO) vet ./...
