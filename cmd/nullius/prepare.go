@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,7 +51,7 @@ func (c *cli) prepare(ctx context.Context, arg, size string, install bool) error
 	}
 	defer func() { _ = box.Close() }()
 	if t.Python.Requirements != "" {
-		fmt.Fprintf(c.out, "packages: those of %s are installed by the executor before a study's first run\n", t.Python.Requirements)
+		fmt.Fprintf(c.out, "packages: the executor installs those of %s before a study's first run; nullius template check %s --run tries them\n", t.Python.Requirements, arg)
 	} else {
 		python, err := box.FindPython(ctx, "", t.Python.Modules)
 		if err != nil {
@@ -164,15 +165,27 @@ func (c *cli) debian(ctx context.Context, packages []string, install bool) error
 		fmt.Fprintf(c.out, "debian: missing %s\n  next: nullius template prepare --install, or %s\n", strings.Join(missing, ", "), strings.Join(command, " "))
 		return nil
 	}
+	err := c.asRoot(ctx, command)
+	if err != nil && ctx.Err() == nil { // a fresh machine has no lists of packages, or old ones
+		at := slices.Index(command, "apt-get") + 1
+		if err = c.asRoot(ctx, append(slices.Clone(command[:at]), "update")); err == nil {
+			err = c.asRoot(ctx, command)
+		}
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.Precondition, "TOOL_MISSING", "%s were not installed: %v", strings.Join(missing, ", "), err).
+			WithNext(strings.Join(command, " "))
+	}
+	return nil
+}
+
+// asRoot runs a command of the package manager, said before, on the user's terminal: sudo may ask.
+func (c *cli) asRoot(ctx context.Context, command []string) error {
 	fmt.Fprintln(c.err, strings.Join(command, " "))
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, c.err, c.err // sudo may ask
-	if err := cmd.Run(); err != nil {
-		return fault.Wrap(err, fault.Precondition, "TOOL_MISSING", "%s were not installed: %v", strings.Join(missing, ", "), err).
-			WithNext("apt-get update, then " + strings.Join(command, " "))
-	}
-	return nil
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, c.err, c.err
+	return cmd.Run()
 }
 
 // blasCheck looks at which library numpy and torch of Debian multiply with; the reference one is about 13 times slower. It says nothing where there is none.

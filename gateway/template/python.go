@@ -262,6 +262,9 @@ func (c *checker) modules(sources map[string]*pySource) {
 			f.Path, f.Line, f.Column = place.Path, place.Line, place.Column
 		}
 		f.Found, f.Expected, f.Fix = "a module that cannot be imported here: "+quote(module), "every module the template imports", installHint(module)
+		if len(c.t.Debian) > 0 {
+			f.Fix = "nullius template prepare " + c.o.Name + " --install, or " + f.Fix
+		}
 		c.warn(f)
 	}
 }
