@@ -98,10 +98,10 @@ def plot_parity(runs: list[Run], dataset: str) -> None:
         error = info[dataset]["final_info_dict"]["force_rmse"][0]
         axis.set(title="%s\nRMSE %.3g" % (textwrap.fill(label, 26), error), aspect="equal")
         if index + columns >= len(runs):
-            axis.set_xlabel("true force component")
+            axis.set_xlabel("true force component\n(well depth / bond)")
             axis.tick_params(labelbottom=True)
     for axis in axes[:, 0]:
-        axis.set_ylabel("predicted")
+        axis.set_ylabel("predicted\n(well depth / bond)")
     figure.suptitle("%s\ntest set of the first seed" % title(runs, dataset), fontsize=8)
     save(figure, "parity.png")
 
@@ -110,12 +110,13 @@ def plot_errors(runs: list[Run], datasets: list[str]) -> None:
     """Error of forces and energies by the number of training configurations."""
     figure, axes = plt.subplots(1, 2, figsize=(6.8, 3.8))
     counts = [runs[0][2]["counts"][dataset] for dataset in datasets]
-    for axis, metric, name in ((axes[0], "force_rmse", "force RMSE"), (axes[1], "energy_rmse", "energy RMSE")):
+    panels = (("force_rmse", "force RMSE (well depth / bond)"), ("energy_rmse", "energy RMSE (well depth)"))
+    for axis, (metric, name) in zip(axes, panels):
         for index, (label, info, _) in enumerate(runs):
             axis.errorbar(counts, [info[d]["means"][metric] for d in datasets],
                           yerr=[info[d]["stderrs"][metric] for d in datasets], label=label, capsize=2.5, markersize=4,
                           linewidth=1, **style(index))
-        axis.set(xscale="log", xlabel="training configurations", ylabel=name + " (units of the well)")
+        axis.set(xscale="log", xlabel="training configurations", ylabel=name)
         axis.set_xticks(counts, [str(c) for c in counts])
         axis.minorticks_off()
         axis.set_ylim(bottom=0)
@@ -137,8 +138,8 @@ def plot_drift(runs: list[Run], datasets: list[str]) -> None:
                 axis.fill_between(seeds[0]["time"], mean - error, mean + error, color=style(index)["color"], alpha=0.2,
                                   linewidth=0)
         column[0].set_title(title(runs, dataset))
-        column[1].set_xlabel("time")
-    axes[0][0].set_ylabel("median drift of\nthe total energy")
+        column[1].set_xlabel("time (units of the model)")
+    axes[0][0].set_ylabel("median drift of the\ntotal energy (well depth)")
     axes[1][0].set_ylabel("share of sound\ntrajectories")
     legend_below(figure, axes[0][0], "mean of %d seeds, band ± 1 standard error" % len(seeds))
     save(figure, "drift.png")

@@ -98,13 +98,13 @@ def plot_rendered(runs: list[Run], scenes: list[str]) -> None:
         upper, lower = axes[2 * row], axes[2 * row + 1]
         upper[0].imshow(truth)
         upper[0].set(title="truth" if row == 0 else "", ylabel=TITLES.get(scene, scene).replace("of ", "of\n"))
-        lower[0].set_visible(False)
+        lower[0].set_facecolor("none")  # kept: an invisible one would leave the labels above it no room
         for column, (label, _, curves) in enumerate(runs, start=1):
             image = picture(curves[scene]["shown"]["image"])
             upper[column].imshow(image)
             upper[column].set_title(textwrap.fill(label, 18) if row == 0 else "")
             shown = lower[column].imshow(np.abs(image - truth).mean(axis=2), vmin=0, vmax=0.2, cmap="magma")
-        lower[1].set_ylabel("absolute error")
+        lower[1].set_ylabel("absolute error\nof a colour (0 to 1)")
         figure.colorbar(shown, ax=list(lower), fraction=0.03, extend="max")
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
