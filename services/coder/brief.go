@@ -39,11 +39,20 @@ func (s *Service) brief(ctx context.Context, f Frame, w *workspace, focus string
 	if w == nil {
 		return parts, nil
 	}
-	files, err := s.prompts.Files(w.shown(focus))
+	files, err := s.prompts.Files(w.shown(focus, roomFor(parts)))
 	if err != nil {
 		return nil, err
 	}
 	return append(parts, llm.Part{Text: files, Cache: true}), nil
+}
+
+// roomFor is how many bytes of files fit into a prompt beside what it holds already.
+func roomFor(parts []llm.Part) int {
+	left := maxPrompt - maxTask
+	for _, p := range parts {
+		left -= len(p.Text)
+	}
+	return max(minFiles, left)
 }
 
 func contextOf(f Frame, w *workspace) prompts.Context {

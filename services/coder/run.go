@@ -143,7 +143,7 @@ func (s *Service) plan(ctx context.Context, f Frame, most int, p Progress, u *Us
 	if err != nil {
 		return nil, nil, err
 	}
-	files, err := s.prompts.Files(w.shown(experimentFile))
+	files, err := s.prompts.Files(w.shown(experimentFile, roomFor(brief)))
 	if err != nil {
 		return nil, nil, err
 	}

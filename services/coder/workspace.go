@@ -21,10 +21,13 @@ const (
 
 // Bounds of what a prompt shows, in bytes; 4 are about a token.
 const (
+	maxPrompt     = 100_000  // of a first call: 25,000 tokens
+	maxTask       = 24 << 10 // of it, for the standing instruction and the task with what failed
+	minFiles      = 16 << 10 // shown of the files even where runs and plan take all
 	maxShownFile  = 48 << 10
-	maxShownAll   = 80 << 10
 	maxShownNotes = 6 << 10
 	maxNeeded     = 24 << 10
+	maxOutline    = 12 << 10
 	maxShownDiff  = 6 << 10
 	maxReference  = 24 << 10
 )
@@ -120,8 +123,9 @@ func text(b []byte) string {
 	return strings.ToValidUTF8(string(b), "\ufffd")
 }
 
-// shown lists the files of a prompt: first those to edit, then modules to read.
-func (w *workspace) shown(focus string) []prompts.File {
+// shown lists the files of a prompt within a number of bytes: first those to edit, then modules to read. Of a file that is too long its outline is
+// shown, and what the instruction speaks of.
+func (w *workspace) shown(focus string, left int) []prompts.File {
 	var out []prompts.File
 	names := make([]string, 0, len(w.tree.Files))
 	for p := range w.tree.Files {
@@ -133,15 +137,16 @@ func (w *workspace) shown(focus string) []prompts.File {
 		}
 		return names[i] < names[j]
 	})
-	left := maxShownAll
 	for _, p := range names {
 		data := text(w.tree.Files[p])
 		switch {
 		case p == notesFile && len(data) > maxShownNotes:
-			data = "[…]\n" + tailOf(data, maxShownNotes)
+			data = "[…]\n" + tailOf(data, min(maxShownNotes, max(0, left)))
 			out = append(out, prompts.File{Path: p, Role: "editable, the end of it", Text: edit.Fenced(data, "")})
 		case len(data) > maxShownFile || len(data) > left:
-			out = append(out, prompts.File{Path: p, Role: fmt.Sprintf("editable, %d bytes, too long to show whole: its outline", len(data)), Text: edit.Fenced(outline(data), "")})
+			sketch := outline(data, min(maxOutline, left))
+			out = append(out, prompts.File{Path: p, Role: fmt.Sprintf("editable, %d bytes, too long to show whole: its outline", len(data)), Text: edit.Fenced(sketch, "")})
+			left -= len(sketch)
 			if part := needed(data, w.mentions, min(maxNeeded, left)); part != "" {
 				out = append(out, prompts.File{Path: p, Role: "editable, the functions of it that are spoken of", Text: edit.Fenced(part, language(p))})
 				left -= len(part)
@@ -200,8 +205,8 @@ func headOf(s string, n int) string {
 	return strings.ToValidUTF8(cut, "") + "\n[… cut]"
 }
 
-// outline shows imports, definitions and top-level names of a long file, with line numbers.
-func outline(s string) string {
+// outline shows imports, definitions and top-level names of a long file, with line numbers, in about a number of bytes.
+func outline(s string, room int) string {
 	var b strings.Builder
 	for i, l := range strings.Split(s, "\n") {
 		t := strings.TrimLeft(l, " \t")
@@ -209,7 +214,7 @@ func outline(s string) string {
 		if top || strings.HasPrefix(t, "def ") || strings.HasPrefix(t, "class ") || strings.HasPrefix(t, "async def ") {
 			fmt.Fprintf(&b, "line %d: %s\n", i+1, headOf(l, 160))
 		}
-		if b.Len() > 12<<10 {
+		if b.Len() > room {
 			b.WriteString("[… cut]\n")
 			break
 		}
