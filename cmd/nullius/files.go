@@ -268,11 +268,11 @@ func (c *cli) eventsCommand() *cobra.Command {
 					return err
 				}
 				if follow {
-					return c.watch(ctx, cl, r, watchOptions{journal: journal})
+					return c.watch(ctx, cl, r, watchOptions{journal: journal, jobs: true})
 				}
 				wctx, cancel := context.WithTimeout(ctx, 2*time.Second) // what is there comes at once
 				defer cancel()
-				if err := c.watchOnce(wctx, cl, r, watchOptions{journal: journal}, new(string)); err != nil && wctx.Err() == nil && !errors.Is(err, errSettled) {
+				if err := c.watchOnce(wctx, cl, r, watchOptions{journal: journal, jobs: true}, new(string)); err != nil && wctx.Err() == nil && !errors.Is(err, errSettled) {
 					return err
 				}
 				return nil

@@ -12,6 +12,7 @@ import (
 
 	"nullius.dev/kit/fault"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
+	"nullius.dev/proto/subject"
 )
 
 type watchOptions struct {
@@ -20,6 +21,7 @@ type watchOptions struct {
 	logs    bool
 	fromNow bool
 	stage   string
+	jobs    bool   // show where jobs ended, which the ends of their steps tell again
 	view    viewer // nil: a line per message
 }
 
@@ -263,7 +265,7 @@ func (c *cli) tell(m *gatewayv1.WatchStudyResponse, o watchOptions) {
 		return
 	}
 	e := m.GetEvent()
-	if e == nil || e.GetKind() == "claimed" || (o.stage != "" && e.GetStage() != o.stage) {
+	if e == nil || e.GetKind() == "claimed" || (e.GetKind() == subject.KindJob && !o.jobs) || (o.stage != "" && e.GetStage() != o.stage) {
 		return
 	}
 	what := e.GetKind()
@@ -277,7 +279,7 @@ func (c *cli) tell(m *gatewayv1.WatchStudyResponse, o watchOptions) {
 		what = e.GetOutcome()
 	case "step-failed":
 		what = "FAILED " + e.GetReason()
-	case "job":
+	case subject.KindJob:
 		what = "job " + e.GetOutcome()
 		if e.GetAttempt() > 1 {
 			what += fmt.Sprintf(", attempt %d", e.GetAttempt())
