@@ -66,7 +66,7 @@ bench-parts: setup ## measure the model door, literature, edits, the sandbox and
 	@cd bench && for part in door literature edit sandbox executor; do echo "== $$part"; GOWORK=off $(GO) run ./$$part; done
 
 soak: setup-tests ## the long forms of the tests: many seeds, fuzzing
-	@NULLIUS_SOAK=1 scripts/each.sh "$(MODULES)" $(GO) test -race -shuffle=on -timeout 60m ./...
+	@NULLIUS_SOAK=1 scripts/each.sh "$(MODULES)" $(GO) test -race -shuffle=on -timeout 180m ./...
 	@scripts/fuzz.sh 60s
 
 recordings: setup ## replay the shipped recordings and bring their digests up to date

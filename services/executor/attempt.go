@@ -27,7 +27,7 @@ import (
 type attempt struct {
 	n      *node
 	number int32 // of this attempt; never changes, so it may be read without mu
-	msg    jetstream.Msg
+	msg    delivery
 	id     string
 	job    *executorv1.Job
 	slots  []*slot
@@ -50,34 +50,50 @@ type attempt struct {
 	python      *sandbox.Python
 	environment *pyenv.Environment // nil: the interpreter as it is
 	limits      sandbox.Limits
+	whole       string // see record.Whole
 }
 
-// attempt runs a claimed job to its end, or gives it back.
-func (n *node) attempt(ctx context.Context, msg jetstream.Msg, r *record, set []*slot) {
+// delivery is what an attempt does with the message of its job.
+type delivery interface {
+	Metadata() (*jetstream.MsgMetadata, error)
+	InProgress() error
+	Nak() error
+	NakWithDelay(time.Duration) error
+	DoubleAck(context.Context) error
+}
+
+func (n *node) newAttempt(msg delivery, r *record, set []*slot) *attempt {
 	id := r.GetJob().GetJobId()
-	ctx, span := n.span(ctx, "executor.job")
-	defer span.End()
 	a := &attempt{n: n, number: r.GetAttempt(), msg: msg, id: id, job: r.GetJob(), slots: set, r: r, kill: make(chan struct{}), began: make(chan struct{})}
 	publish := func(b []byte) { _ = n.s.d.Bus.NC.Publish(logSubject(id), b) }
 	a.out = newLogStream(publish, r.GetAttempt(), executorv1.LogChunk_STDOUT)
 	a.errs = newLogStream(publish, r.GetAttempt(), executorv1.LogChunk_STDERR)
+	return a
+}
+
+// attempt takes a claimed job to its end, or gives it back. do runs it.
+func (n *node) attempt(ctx context.Context, a *attempt, do func(context.Context) (*executorv1.JobResult, error)) {
+	ctx, span := n.span(ctx, "executor.job")
+	defer span.End()
 	run, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	a.stop = cancel
 	n.mu.Lock()
-	n.running[id] = a
+	n.running[a.id] = a
 	n.mu.Unlock()
 	defer func() {
 		n.mu.Lock()
-		delete(n.running, id)
+		delete(n.running, a.id)
 		n.mu.Unlock()
 	}()
 	var helpers sync.WaitGroup
 	helpers.Go(func() { a.watch(run, cancel) })
 	helpers.Go(func() { a.tick(run) })
 	helpers.Go(func() { a.outlive(run) })
-	res, err := a.run(run)
+	res, err := do(run)
 	a.finish(ctx, run, res, err)
+	removeAll(a.dir) // not before: a successor of this process would go on with it
+	a.environment.Done()
 	cancel(nil)
 	helpers.Wait()
 }
@@ -155,7 +171,6 @@ func (a *attempt) run(ctx context.Context) (*executorv1.JobResult, error) {
 	if err := a.setState(ctx, executorv1.State_STAGING); err != nil {
 		return nil, err
 	}
-	defer func() { removeAll(a.dir); a.environment.Done() }()
 	binds, err := a.stage(ctx)
 	if err != nil {
 		return a.stageFailed(ctx, err)
@@ -201,27 +216,48 @@ func (a *attempt) run(ctx context.Context) (*executorv1.JobResult, error) {
 }
 
 // harvest stores what the program left. Nothing of it runs any more, so a full
-// store can be waited for.
-func (a *attempt) harvest(run context.Context, ended *executorv1.JobResult) (*executorv1.JobResult, error) {
+// store can be waited for. Once what is in memory only is stored, the rest can
+// be done by a successor of this process.
+func (a *attempt) harvest(run context.Context, res *executorv1.JobResult) (*executorv1.JobResult, error) {
 	late, cancel := lasting(run)
 	defer cancel()
-	var res *executorv1.JobResult
-	err := a.whileFull(run, func() error {
-		res = proto.Clone(ended).(*executorv1.JobResult)
-		err := a.collect(late, res)
-		if err == nil {
-			res.Stdout, err = a.out.store(late, a.n.s.d.Blobs)
+	err := a.whileFull(run, func() (err error) {
+		if res.Stdout, err = a.out.store(late, a.n.s.d.Blobs); err != nil {
+			return err
 		}
-		if err == nil {
-			res.Stderr, err = a.errs.store(late, a.n.s.d.Blobs)
+		if res.Stderr, err = a.errs.store(late, a.n.s.d.Blobs); err != nil {
+			return err
 		}
-		if err == nil && a.environment != nil {
+		if a.environment != nil {
 			var d store.Digest
 			d, err = store.PutBytes(late, a.n.s.d.Blobs, []byte(a.environment.Packages))
 			res.Packages = string(d)
 		}
 		return err
 	})
+	if err == nil {
+		if e := a.noteEnd(res); e != nil { // at worst it runs again
+			a.n.s.log.WarnContext(run, "note a program's end", "job_id", a.id, "error", e)
+		}
+	}
+	return a.reap(run, res, err)
+}
+
+// reap collects the outputs of a program that has ended.
+func (a *attempt) reap(run context.Context, ended *executorv1.JobResult, err error) (*executorv1.JobResult, error) {
+	late, cancel := lasting(run)
+	defer cancel()
+	var res *executorv1.JobResult
+	if err == nil {
+		err = a.whileFull(run, func() error {
+			res = proto.Clone(ended).(*executorv1.JobResult)
+			err := a.collect(late, res)
+			if err == nil {
+				res, a.whole, err = outsource(late, a.n.s.d.Blobs, res)
+			}
+			return err
+		})
+	}
 	if errors.Is(err, errCancelled) {
 		return a.early(executorv1.EndReason_CANCELLED, "cancelled while its results waited for room in the blob store"), nil
 	}

@@ -53,6 +53,11 @@ func (n *node) handle(ctx context.Context, msg jetstream.Msg, held *slot, chosen
 		_ = msg.TermWithReason("no such job")
 		return
 	}
+	if fault.ReasonOf(err) == reasonDamaged { // by nobody's hand but an operator's; no delivery mends it
+		log.ErrorContext(ctx, "a job that cannot be read is given up", "error", err)
+		_ = msg.TermWithReason("its record cannot be read")
+		return
+	}
 	if err != nil {
 		log.WarnContext(ctx, "read job", "error", err)
 		_ = msg.NakWithDelay(2 * time.Second)
@@ -101,7 +106,8 @@ func (n *node) handle(ctx context.Context, msg jetstream.Msg, held *slot, chosen
 		_ = msg.NakWithDelay(time.Duration(100+rand.IntN(400)) * time.Millisecond)
 		return
 	}
-	n.attempt(bus.Extract(ctx, msg.Headers()), msg, r, set)
+	a := n.newAttempt(msg, r, set)
+	n.attempt(bus.Extract(ctx, msg.Headers()), a, a.run)
 }
 
 type verdict int
@@ -225,7 +231,7 @@ const tellTries = 10
 // conclude tells of a job's end, then deletes its message and waits for the
 // broker to say so. What is lost on the way only leads to a delivery that finds
 // the end and comes here again.
-func (n *node) conclude(ctx context.Context, msg jetstream.Msg, r *executorv1.JobRecord) {
+func (n *node) conclude(ctx context.Context, msg delivery, r *executorv1.JobRecord) {
 	if err := n.s.jobs.tell(ctx, r); err != nil {
 		n.s.log.WarnContext(ctx, "a job's end is not told yet", "job_id", r.GetJob().GetJobId(), "error", err)
 		if m, err := msg.Metadata(); err != nil || m.NumDelivered < tellTries {

@@ -105,7 +105,7 @@ func (a *attempt) outlive(ctx context.Context) {
 // the revision this attempt holds.
 func (a *attempt) commit(ctx context.Context, res *executorv1.JobResult) error {
 	return a.update(ctx, func(r *record) {
-		r.State, r.Result, r.WaitingFor, r.Full = executorv1.State_ENDED, res, "", ""
+		r.State, r.Result, r.Whole, r.WaitingFor, r.Full = executorv1.State_ENDED, res, a.whole, "", ""
 	})
 }
 

@@ -17,6 +17,8 @@
 //	claim.go     what to do with a delivered message
 //	attempt.go   one attempt: stage, run, collect
 //	commit.go    how it comes into the record, or gives the job back
+//	recover.go   what a restarted process does about its predecessor's jobs
+//	large.go     results too long for a record
 //	events.go    the end of a job among the public events of its study
 //	full.go      what waits for room in a store
 //	deadletter.go, prune.go   messages and records that nobody needs any more

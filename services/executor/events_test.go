@@ -22,7 +22,7 @@ func (w *world) told(events jetstream.Stream) (all []*gatewayv1.StudyEvent) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	for seq := info.State.FirstSeq; seq <= info.State.LastSeq; seq++ {
+	for seq := max(1, info.State.FirstSeq); seq <= info.State.LastSeq; seq++ {
 		m, err := events.GetMsg(w.t.Context(), seq)
 		if err != nil {
 			w.t.Fatal(err)

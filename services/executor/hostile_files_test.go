@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"nullius.dev/kit/sandbox"
+	"nullius.dev/kit/kittest"
 	"nullius.dev/kit/store"
 	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
 	"nullius.dev/services/executor"
@@ -116,9 +117,13 @@ func TestExecutor_TakesNothingFromTraps(t *testing.T) {
 			w.clean(t, r)
 		})
 	}
-	if left, err := os.ReadDir(filepath.Join(state, "work")); err != nil || len(left) > 0 {
-		t.Errorf("left in the work folder: %v, %v", left, err)
-	}
+	kittest.Eventually(t, 60*time.Second, func() error { // a job's tree goes when its result has been committed
+		left, err := os.ReadDir(filepath.Join(state, "work"))
+		if err == nil && len(left) > 0 {
+			err = fmt.Errorf("left in the work folder: %v", left)
+		}
+		return err
+	})
 	good := w.job("after-all", results+"done()")
 	if r := w.run(good); r.GetEndReason() != executorv1.EndReason_SUCCEEDED {
 		t.Errorf("the next job: %v", r)

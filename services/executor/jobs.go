@@ -35,7 +35,10 @@ type jobs struct {
 	}
 }
 
-const maxQueued = 100_000
+const (
+	maxQueued     = 100_000
+	reasonDamaged = "JOB_DAMAGED"
+)
 
 func openJobs(ctx context.Context, b *bus.Conn, cfg Config) (*jobs, error) {
 	j := &jobs{bus: b, cfg: cfg}
@@ -112,6 +115,7 @@ type record struct {
 	Force    bool      // cancel without grace
 	Outlived bool      // this attempt's node lived on past the first poisonWithin of the program
 	Full     string    // the store that has no room for this attempt's results; empty: none
+	Whole    string    // digest of the result with its long lists, where they have no place here
 	Poison   int       // attempts lost while the program ran, soon after its start
 	Losses   int       // all attempts lost
 	Infra    int       // attempts ended by the node's own trouble
@@ -127,6 +131,7 @@ type stored struct {
 	Force    bool            `json:"force,omitempty"`
 	Outlived bool            `json:"outlived,omitempty"`
 	Full     string          `json:"full,omitempty"`
+	Whole    string          `json:"whole,omitempty"`
 	Poison   int             `json:"poison,omitempty"`
 	Losses   int             `json:"losses,omitempty"`
 	Infra    int             `json:"infra,omitempty"`
@@ -144,7 +149,7 @@ func (r *record) encode() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := stored{Record: b, Instance: r.Instance, Force: r.Force, Outlived: r.Outlived, Full: r.Full, Poison: r.Poison, Losses: r.Losses, Infra: r.Infra}
+	s := stored{Record: b, Instance: r.Instance, Force: r.Force, Outlived: r.Outlived, Full: r.Full, Whole: r.Whole, Poison: r.Poison, Losses: r.Losses, Infra: r.Infra}
 	if !r.Began.IsZero() {
 		s.Began = &r.Began
 	}
@@ -160,7 +165,7 @@ func decodeRecord(data []byte, revision uint64) (*record, error) {
 		return nil, err
 	}
 	r := &record{
-		JobRecord: &executorv1.JobRecord{}, Instance: s.Instance, Force: s.Force, Outlived: s.Outlived, Full: s.Full,
+		JobRecord: &executorv1.JobRecord{}, Instance: s.Instance, Force: s.Force, Outlived: s.Outlived, Full: s.Full, Whole: s.Whole,
 		Poison: s.Poison, Losses: s.Losses, Infra: s.Infra, revision: revision,
 	}
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(s.Record, r.JobRecord); err != nil {
@@ -233,8 +238,11 @@ func (j *jobs) get(ctx context.Context, id string) (*record, error) {
 		return nil, bus.Fault(err, "read a job")
 	}
 	r, err := decodeRecord(e.Value(), e.Revision())
+	if err == nil && r.GetJob().GetJobId() != id {
+		err = fmt.Errorf("it is of the job %.200q", r.GetJob().GetJobId())
+	}
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "JOB_DAMAGED", "the record of job %s cannot be read", id)
+		return nil, fault.Wrap(err, fault.Internal, reasonDamaged, "the record of job %s cannot be read", id)
 	}
 	return r, nil
 }
@@ -244,7 +252,7 @@ func (j *jobs) get(ctx context.Context, id string) (*record, error) {
 func (j *jobs) put(ctx context.Context, r *record) error {
 	data, err := r.encode()
 	if err != nil {
-		return fault.Wrap(err, fault.Internal, "JOB_DAMAGED", "job %s cannot be written", r.GetJob().GetJobId())
+		return fault.Wrap(err, fault.Internal, reasonDamaged, "job %s cannot be written", r.GetJob().GetJobId())
 	}
 	rev, err := j.state.Update(ctx, r.GetJob().GetJobId(), data, r.revision)
 	if errors.Is(err, jetstream.ErrKeyExists) {

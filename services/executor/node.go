@@ -28,6 +28,7 @@ var (
 	errCancelled = errors.New("cancelled")
 	errDrain     = errors.New("the node stops")
 	errLeaseLost = errors.New("another attempt has taken over")
+	errBusLost   = errors.New("the broker was away for longer than node_ttl, and on_bus_lost is kill")
 )
 
 // node runs jobs on this machine.
@@ -59,7 +60,11 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	defer n.state.close()
-	if err := n.recover(ctx); err != nil {
+	rest, err := n.recover(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil // told to stop before it had begun; the next start recovers
+	}
+	if err != nil {
 		return err
 	}
 	stopGauge, err := s.metrics.observe(n.slots)
@@ -85,6 +90,9 @@ func (s *Service) Run(ctx context.Context) error {
 		s.log.WarnContext(ctx, "announce node", "error", err)
 	}
 	var fetchers errgroup.Group
+	for _, do := range rest {
+		fetchers.Go(func() error { do(work); return nil })
+	}
 	if s.d.Sandbox != nil {
 		for pool, kind := range n.pools {
 			fetchers.Go(func() error { n.fetchLoop(ctx, work, pool, kind); return nil })
@@ -271,6 +279,7 @@ func (n *node) roomOnDisk(ctx context.Context) bool {
 func (n *node) heartbeats(ctx context.Context) {
 	beat := time.NewTicker(n.s.cfg.Heartbeat)
 	defer beat.Stop()
+	heard := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -279,10 +288,16 @@ func (n *node) heartbeats(ctx context.Context) {
 		}
 		if err := n.announce(ctx); err != nil {
 			n.s.log.WarnContext(ctx, "heartbeat", "error", err)
+		} else {
+			heard = time.Now()
 		}
+		lost := n.s.cfg.OnBusLost == busLostKill && time.Since(heard) > n.s.cfg.NodeTTL
 		n.mu.Lock()
 		for _, a := range n.running {
 			_ = a.msg.InProgress()
+			if lost {
+				a.stop(errBusLost)
+			}
 		}
 		n.mu.Unlock()
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -37,6 +38,7 @@ type childOrders struct {
 	Sole                     bool
 	DrainMillis              int
 	Poison                   int
+	OnBusLost                string
 	// Broker makes the child a broker on the address NATS, in the folder State.
 	Broker bool
 }
@@ -85,7 +87,7 @@ func childRun(ctx context.Context, o childOrders) error {
 	}
 	h := app.NewHost(ctx, log)
 	cfg := quick(o.State)
-	cfg.Poison = o.Poison
+	cfg.Poison, cfg.OnBusLost = o.Poison, o.OnBusLost
 	cfg.Node, cfg.SoleOwner, cfg.DrainTimeout = o.Node, o.Sole, time.Duration(o.DrainMillis)*time.Millisecond
 	if err := executor.Attach(h, rpc.NewNetwork(rpc.Options{}), cfg, executor.Shared{Bus: conn, Blobs: blobs, Sandbox: box}); err != nil {
 		return err
@@ -130,7 +132,7 @@ func newCluster(t *testing.T) *cluster {
 
 func (c *cluster) child(t *testing.T, o childOrders) *exec.Cmd {
 	t.Helper()
-	if !o.Broker {
+	if o.NATS == "" {
 		o.NATS = c.url
 	}
 	o.Blobs = filepath.Join(c.dir, "blobs")
@@ -205,8 +207,11 @@ func kill(t *testing.T, cmd *exec.Cmd) {
 	_ = cmd.Wait()
 }
 
+// label marks the processes of a job of this test.
+func (c *cluster) label(id string) string { return fmt.Sprintf("mark-%s-%d", id, os.Getpid()) }
+
 func (c *cluster) slowJob(id string) *executorv1.Job {
-	mark := fmt.Sprintf("mark-%s-%d", id, os.Getpid())
+	mark := c.label(id)
 	j := c.job(id, slow(mark))
 	j.Argv = append(j.Argv, mark)
 	j.Env = map[string]string{"NULLIUS_SIZE": "lite"}
@@ -367,13 +372,7 @@ func TestRestart_TwoExecutorsShareTheQueue(t *testing.T) {
 	c := newCluster(t)
 	c.child(t, childOrders{State: "a", Node: "a"})
 	c.child(t, childOrders{State: "b", Node: "b"})
-	kittest.Eventually(t, 20*time.Second, func() error {
-		n, err := c.client.ListNodes(t.Context(), &executorv1.ListNodesRequest{})
-		if err == nil && len(n.GetNodes()) != 3 {
-			err = fmt.Errorf("%d nodes", len(n.GetNodes()))
-		}
-		return err
-	})
+	c.nodesUp(t, 3)
 	nodes := map[string]int{}
 	var ids []string
 	for i := range 4 {
@@ -509,4 +508,40 @@ func TestRestart_ASecondSignalHurriesADrain(t *testing.T) {
 		t.Fatal("the drain did not hurry")
 	}
 	wait(executorv1.State_QUEUED)
+}
+
+func TestRestart_AJobEndsWithItsBrokerWhereThatIsWanted(t *testing.T) {
+	c, broker := newKillable(t)
+	b := broker()
+	c.connect(t)
+	c.child(t, childOrders{State: "a", Node: "a", OnBusLost: "kill"})
+	j := c.job("bus-lost", "import time\ntime.sleep(60) # "+c.label("bus-lost"))
+	j.Argv = append(j.Argv, c.label("bus-lost"))
+	c.submit(c.client, j)
+	kittest.Eventually(t, 20*time.Second, func() error {
+		if marked(c.label("bus-lost")) == 0 {
+			return errors.New("the program does not run")
+		}
+		return nil
+	})
+	kill(t, b)
+	kittest.Eventually(t, 20*time.Second, func() error {
+		if n := marked(c.label("bus-lost")); n > 0 {
+			return fmt.Errorf("%d processes go on without a broker", n)
+		}
+		return nil
+	})
+	broker()
+	r := c.until(t, j.GetJobId(), 30*time.Second, running(2))
+	if r.GetResult() != nil {
+		t.Errorf("%v", r)
+	}
+	persist(t, func() error {
+		_, err := c.client.Cancel(t.Context(), &executorv1.CancelRequest{JobId: j.GetJobId(), Force: true})
+		return err
+	})
+	res := c.until(t, j.GetJobId(), 20*time.Second, ended).GetResult()
+	if res.GetEndReason() != executorv1.EndReason_CANCELLED || len(res.GetEarlier()) != 1 || res.GetEarlier()[0].GetEnd() != "INFRA" {
+		t.Errorf("%v", res)
+	}
 }

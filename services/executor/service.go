@@ -50,9 +50,13 @@ type Config struct {
 	BusyDelay    time.Duration `yaml:"busy_delay"` // before looking again at a job that another node runs
 	Grace        time.Duration `yaml:"grace"`
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
-	MinFreeBytes uint64        `yaml:"min_free_bytes"` // of disk, below which no job starts
-	Limits       Ceiling       `yaml:"limits"`
-	GPU          GPU           `yaml:"gpu"`
+	// OnBusLost is what becomes of running jobs when the broker has been away
+	// for node_ttl: "run", they go on and wait for it, or "kill", they end as
+	// INFRA. Empty: run.
+	OnBusLost    string  `yaml:"on_bus_lost"`
+	MinFreeBytes uint64  `yaml:"min_free_bytes"` // of disk, below which no job starts
+	Limits       Ceiling `yaml:"limits"`
+	GPU          GPU     `yaml:"gpu"`
 	// Environments says how a template's Python packages come to this node.
 	Environments pyenv.Config `yaml:"environments"`
 	// KeepRecords is how long the record of an ended job is kept; its files and
@@ -85,6 +89,12 @@ func DefaultConfig() Config {
 	}
 }
 
+// Values of Config.OnBusLost.
+const (
+	busLostRun  = "run"
+	busLostKill = "kill"
+)
+
 var poolName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
 
 // Validate checks the configuration.
@@ -107,6 +117,8 @@ func (c Config) Validate() error {
 		return bad("ack_wait", "must be at least twice the heartbeat")
 	case c.KeepRecords < time.Hour:
 		return bad("keep_records", "%s is under an hour", c.KeepRecords)
+	case c.OnBusLost != "" && c.OnBusLost != busLostRun && c.OnBusLost != busLostKill:
+		return bad("on_bus_lost", "%q is neither run nor kill", c.OnBusLost)
 	case c.MaxDeliver < 1:
 		return bad("max_deliver", "must be positive")
 	case c.Limits.Wall <= 0 || c.Limits.Processes <= 0 || c.Limits.OpenFiles <= 0:

@@ -73,20 +73,29 @@ func (s *slots) take(ctx context.Context, kind string) (*slot, error) {
 	for {
 		s.mu.Lock()
 		changed := s.changed
-		for _, x := range s.all {
-			if x.kind == kind && !x.held && x.trouble == "" {
-				x.held = true
-				s.mu.Unlock()
-				return x, nil
-			}
-		}
 		s.mu.Unlock()
+		if x := s.idle(kind); x != nil {
+			return x, nil
+		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-changed:
 		}
 	}
+}
+
+// idle takes a free slot; nil: there is none now.
+func (s *slots) idle(kind string) *slot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.all {
+		if x.kind == kind && !x.held && x.trouble == "" {
+			x.held = true
+			return x
+		}
+	}
+	return nil
 }
 
 // more takes what else a job needs beside the slot it was fetched with, and

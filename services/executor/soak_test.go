@@ -188,6 +188,7 @@ func TestSoak_JobsUnderRandomKillsHaveOneEndEach(t *testing.T) {
 			t.Errorf("job %d's result: %q, %v", i, got, err)
 		}
 	}
+	c.nodesUp(t, 3) // the last kill may have been a moment ago
 	for _, child := range children[1:] {
 		if err := child.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Error(err)
@@ -207,6 +208,18 @@ func TestSoak_JobsUnderRandomKillsHaveOneEndEach(t *testing.T) {
 	if err != nil || dead.CachedInfo().State.Msgs > 0 {
 		t.Errorf("dead letters: %v, %v", dead.CachedInfo().State.Msgs, err)
 	}
+}
+
+// nodesUp waits until so many nodes have announced themselves.
+func (c *cluster) nodesUp(t *testing.T, want int) {
+	t.Helper()
+	kittest.Eventually(t, 20*time.Second, func() error {
+		n, err := c.client.ListNodes(t.Context(), &executorv1.ListNodesRequest{})
+		if err == nil && len(n.GetNodes()) != want {
+			err = fmt.Errorf("%d nodes", len(n.GetNodes()))
+		}
+		return err
+	})
 }
 
 // TestSoak_AZombieHasNoSay freezes the executor of a job past its claim, and

@@ -1,7 +1,6 @@
 package executor
 
 import (
-	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -36,6 +35,12 @@ type note struct {
 	Attempt  int32  `json:"attempt"`
 	Reply    string `json:"reply"` // acknowledgement subject of its message
 	Instance string `json:"instance"`
+	// What a successor needs to collect the results of a program that had
+	// ended; empty: it had not.
+	Result  json.RawMessage `json:"result,omitempty"`  // without what is collected
+	Dir     string          `json:"dir,omitempty"`     // of the attempt, below work
+	Resumed bool            `json:"resumed,omitempty"` // a successor has begun with it
+	Boot    string          `json:"boot,omitempty"`    // of the host: files that were not synced outlive a process, not a crash of the host
 }
 
 func openState(dir string) (*stateDir, error) {
@@ -50,6 +55,13 @@ func openState(dir string) (*stateDir, error) {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, fault.Wrap(err, fault.Precondition, "STATE_UNUSABLE", "the executor's folder cannot be made: %v", err)
 		}
+		if st, err := os.Lstat(d); err != nil || st.Mode()&os.ModeSymlink != 0 {
+			return nil, fault.New(fault.Precondition, "STATE_UNUSABLE", "the executor's folder %s is a symbolic link, which may lead elsewhere tomorrow", d).
+				WithNext("set state to the folder that it leads to")
+		}
+	}
+	if err := ownPlace(dir); err != nil {
+		return nil, err
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -61,6 +73,31 @@ func openState(dir string) (*stateDir, error) {
 			WithNext("give each executor its own state folder")
 	}
 	return &stateDir{dir: dir, lock: f}, nil
+}
+
+// ownPlace refuses a folder that other users of the host could exchange for
+// one of theirs: itself or a folder above it is writable by all. The sticky bit,
+// as of /tmp, keeps them from what is not theirs.
+func ownPlace(dir string) error {
+	at, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return fault.Wrap(err, fault.Precondition, "STATE_UNUSABLE", "the executor's folder cannot be found: %v", err)
+	}
+	for first := true; ; first = false {
+		st, err := os.Stat(at)
+		if err != nil {
+			return fault.Wrap(err, fault.Precondition, "STATE_UNUSABLE", "the executor's folder cannot be looked at: %v", err)
+		}
+		if st.Mode()&0o002 != 0 && (first || st.Mode()&os.ModeSticky == 0) {
+			return fault.New(fault.Precondition, "STATE_UNUSABLE", "every user of this host may write in %s, so the executor's folder %s is not safe", at, dir).
+				WithNext("chmod o-w " + at)
+		}
+		up := filepath.Dir(at)
+		if up == at {
+			return nil
+		}
+		at = up
+	}
 }
 
 func (s *stateDir) close() { s.lock.Close() }
@@ -110,52 +147,6 @@ func (s *stateDir) notes() []note {
 		}
 	}
 	return all
-}
-
-// recover clears what a former instance in the same folder left: its claims,
-// its messages, its key and its files. Its programs died with it.
-func (n *node) recover(ctx context.Context) error {
-	former, err := os.ReadFile(n.state.path("instance"))
-	if err == nil {
-		if id := strings.TrimSpace(string(former)); id != "" {
-			if err := n.s.jobs.nodes.Delete(ctx, id); err != nil {
-				return busFault(err, "forget the former instance")
-			}
-		}
-	}
-	for _, note := range n.state.notes() {
-		if err := n.release(ctx, note); err != nil {
-			return err
-		}
-	}
-	for _, folder := range []string{"journal", "work"} { // a note may be there under the name it had before it was whole
-		entries, _ := os.ReadDir(n.state.path(folder))
-		for _, e := range entries {
-			removeAll(n.state.path(folder, e.Name()))
-		}
-	}
-	if err := syncFile(n.state.path("instance"), []byte(n.instance+"\n")); err != nil {
-		return fault.Wrap(err, fault.Precondition, "STATE_UNUSABLE", "the executor's folder cannot be written: %v", err)
-	}
-	return nil
-}
-
-func (n *node) release(ctx context.Context, note note) error {
-	_, err := n.s.jobs.change(ctx, note.Job, func(r *record) (bool, error) {
-		if r.ended() || r.Instance != note.Instance || r.GetAttempt() != note.Attempt {
-			return false, nil
-		}
-		r.lose(endLost)
-		return true, nil
-	})
-	if err != nil && !errors.Is(err, fault.NotFound) {
-		return err
-	}
-	n.s.log.InfoContext(ctx, "released the claim of a former instance", "job_id", note.Job, "attempt", note.Attempt)
-	if note.Reply != "" {
-		_ = n.s.d.Bus.NC.Publish(note.Reply, []byte("-NAK"))
-	}
-	return nil
 }
 
 // removeAll removes a tree in which a hostile program has written. What cannot

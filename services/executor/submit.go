@@ -48,14 +48,14 @@ func (s *Service) Submit(ctx context.Context, job *executorv1.Job) (*executorv1.
 	}
 	digest, err := specDigest(job)
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "JOB_DAMAGED", "the job cannot be encoded")
+		return nil, fault.Wrap(err, fault.Internal, reasonDamaged, "the job cannot be encoded")
 	}
 	r := &record{JobRecord: &executorv1.JobRecord{
 		Job: job, SpecDigest: digest, State: executorv1.State_QUEUED, Submitted: timestamppb.New(time.Now().Truncate(time.Millisecond)),
 	}}
 	data, err := r.encode()
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "JOB_DAMAGED", "the job cannot be encoded")
+		return nil, fault.Wrap(err, fault.Internal, reasonDamaged, "the job cannot be encoded")
 	}
 	_, err = s.jobs.state.Create(ctx, job.GetJobId(), data)
 	if err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
@@ -77,7 +77,7 @@ func (s *Service) Submit(ctx context.Context, job *executorv1.Job) (*executorv1.
 			return nil, err
 		}
 	}
-	return s.explain(ctx, known), nil
+	return s.whole(ctx, known)
 }
 
 func normalize(j *executorv1.Job) {
@@ -226,7 +226,7 @@ func (s *Service) Get(ctx context.Context, id string) (*executorv1.JobRecord, er
 	if err != nil {
 		return nil, err
 	}
-	return s.explain(ctx, r), nil
+	return s.whole(ctx, r)
 }
 
 // Cancel asks that a job end and returns the state it found.

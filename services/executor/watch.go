@@ -58,7 +58,7 @@ func (s *Service) Watch(ctx context.Context, req *executorv1.WatchRequest, send 
 			}
 			r, err := decodeRecord(e.Value(), e.Revision())
 			if err != nil {
-				return fault.Wrap(err, fault.Internal, "JOB_DAMAGED", "the record of job %s cannot be read", req.GetJobId())
+				return fault.Wrap(err, fault.Internal, reasonDamaged, "the record of job %s cannot be read", req.GetJobId())
 			}
 			if r.ended() {
 				f.expired = first.ended() && none
@@ -173,7 +173,11 @@ func (f *follower) finish(ctx context.Context, r *record, chunks <-chan *executo
 			}
 		}
 	}
-	return f.send(&executorv1.WatchResponse{Event: &executorv1.WatchResponse_Result{Result: r.JobRecord}})
+	rec, err := f.s.whole(ctx, r)
+	if err != nil {
+		return err
+	}
+	return f.send(&executorv1.WatchResponse{Event: &executorv1.WatchResponse_Result{Result: rec}})
 }
 
 // follow delivers a job's log chunks, from the oldest kept; none says that

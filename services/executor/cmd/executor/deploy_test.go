@@ -11,19 +11,17 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"nullius.dev/kit/app/process"
 	"nullius.dev/kit/config"
-	"nullius.dev/kit/sandbox"
-	"nullius.dev/services/executor"
+	"nullius.dev/kit/fault"
 )
 
 func load(t *testing.T, data []byte, name string) settings {
 	t.Helper()
-	c := settings{Common: process.DefaultCommon(), Config: executor.DefaultConfig(), Sandbox: sandbox.DefaultConfig()}
+	c := defaultSettings()
 	if err := config.FromYAML(data, name, &c); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(c.Validate(), c.Common.Validate()); err != nil {
+	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -78,5 +76,29 @@ func TestDeploy_ManifestsHoldTogether(t *testing.T) {
 	}
 	if at(kinds["ScaledObject"], "spec", "scaleTargetRef", "name") != at(kinds["Deployment"], "metadata", "name") {
 		t.Error("KEDA scales something else")
+	}
+}
+
+func TestSettings_RefuseLevelsThatAreNotToBeHad(t *testing.T) {
+	for text, says := range map[string]string{
+		"sandbox: {isolation: {level: none}}":                    "sandbox.isolation.level: without a wall no queued job may run",
+		"sandbox: {isolation: {level: container}}":               "sandbox.isolation.level: this version does not rely on the wall of a container",
+		"sandbox: {isolation: {min: none}}":                      "sandbox.isolation.min: without a wall",
+		"sandbox: {isolation: {min: loose}}":                     "sandbox.isolation.min: \"loose\" is neither strict nor landlock",
+		"log_level: loud":                                        "log_level",
+		"on_bus_lost: wait":                                      "on_bus_lost",
+		"sandbox: {isolation: {level: landlock, min: landlock}}": "",
+	} {
+		c := defaultSettings()
+		if err := config.FromYAML([]byte(text), "test", &c); err != nil {
+			t.Fatal(err)
+		}
+		err := c.Validate()
+		if (says == "") != (err == nil) || err != nil && (!strings.Contains(err.Error(), says) || !errors.Is(err, fault.Invalid)) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	if c := defaultSettings(); !c.Sandbox.RequireHardMemory {
+		t.Error("a node whose memory only a watchdog limits takes jobs unasked")
 	}
 }

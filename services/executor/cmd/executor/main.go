@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -24,12 +25,44 @@ type settings struct {
 	Sandbox         sandbox.Config `yaml:"sandbox"`
 }
 
-// Validate checks the executor's part.
-func (c settings) Validate() error { return c.Config.Validate() }
+// Validate checks all parts.
+func (c settings) Validate() error {
+	return errors.Join(c.Common.Validate(), c.Config.Validate(), isolation("level", c.Sandbox.Isolation.Level), isolation("min", c.Sandbox.Isolation.Min))
+}
+
+// isolation says why a level that the design knows is not to be had here.
+func isolation(field, level string) error {
+	why := ""
+	switch level {
+	case "", sandbox.LevelStrict, sandbox.LevelLandlock:
+		return nil
+	case "none":
+		why = "without a wall no queued job may run, and an executor runs no others"
+	case "container":
+		why = "this version does not rely on the wall of a container; inside one it offers what the container leaves possible"
+	default:
+		why = fmt.Sprintf("%.40q is neither strict nor landlock", level)
+	}
+	field = "sandbox.isolation." + field
+	return fault.New(fault.Invalid, executor.ReasonField, "executor: %s: %s", field, why).WithField(field, why).WithNext("nullius doctor")
+}
+
+// defaultSettings refuse a node that cannot limit memory; what a watchdog sees
+// too late may have killed its neighbours, so an operator has to want it.
+func defaultSettings() settings {
+	box := sandbox.DefaultConfig()
+	box.RequireHardMemory = true
+	return settings{Common: process.DefaultCommon(), Config: executor.DefaultConfig(), Sandbox: box}
+}
+
+// oomScore makes the kernel look for memory elsewhere first: a killed executor
+// takes all its jobs with it. Only root may lower it.
+const oomScore = "-500"
 
 func main() {
 	sandbox.Main()
-	defaults := settings{Common: process.DefaultCommon(), Config: executor.DefaultConfig(), Sandbox: sandbox.DefaultConfig()}
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte(oomScore), 0)
+	defaults := defaultSettings()
 	if len(os.Args) > 1 && os.Args[1] == "slots" {
 		if err := slots(os.Args[2:], defaults, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
