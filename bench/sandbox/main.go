@@ -42,6 +42,7 @@ func measure(ctx context.Context, n int, program string) error {
 	ways := []*way{{name: "bare", start: func(ctx context.Context) error { return exec.CommandContext(ctx, program).Run() }}}
 	for _, level := range []string{sandbox.LevelLandlock, sandbox.LevelStrict} {
 		cfg := sandbox.DefaultConfig()
+		cfg.RequireHardMemory = false
 		cfg.Isolation = sandbox.Isolation{Level: level, Min: sandbox.LevelLandlock}
 		box, err := sandbox.New(ctx, cfg, slog.New(slog.DiscardHandler))
 		if err != nil {

@@ -251,14 +251,23 @@ os.set_inheritable(f, True)
 r = subprocess.run(["/proc/self/fd/%d" % f, sys.executable, "-c", "import ctypes; l = ctypes.CDLL(None, use_errno=True); print(l.unshare(0x10000000), ctypes.get_errno())"], pass_fds=(f,), capture_output=True)
 say("memory", "EPERM" if r.stdout == b"-1 1\n" else "OPEN", *([] if r.stdout == b"-1 1\n" else [r]))`},
 		{id: "A43", name: "its own limits, score and niceness", refused: "EPERM EACCES EINVAL", limits: sandbox.Limits{OpenFiles: 64}, code: `
-for what in ("NOFILE", "FSIZE", "NPROC", "CORE"):
+for what in ("NOFILE", "FSIZE", "NPROC"):
     n = getattr(resource, "RLIMIT_" + what); hard = resource.getrlimit(n)[1]
     held(what, lambda: resource.setrlimit(n, (hard + 1 if hard > 0 else 1, hard + 1 if hard > 0 else 1)))
     if hard == resource.RLIM_INFINITY: say(what, "OPEN")
 held("score", lambda: write("/proc/self/oom_score_adj", b"-1000"))
 held("nice", lambda: os.setpriority(os.PRIO_PROCESS, 0, -5))
 held("lock", lambda: os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1)))`},
-		{id: "A52", name: "strict: segments and queues of its own", code: `
+		{id: "A52", name: "landlock: segments and queues", refused: "EPERM", code: `
+for n in ("shmget", "msgget", "semget"): held(n, lambda: call(n, 0x4e554c, 1, 0o1666))
+write("/dev/shm/nullius-left")`, after: func(t *testing.T, _ run, _ string) {
+			if _, err := os.Stat("/dev/shm/nullius-left"); err == nil {
+				t.Error("a segment was left")
+			}
+		}},
+	}
+	if !shared { // without a cgroup nobody could count them: B32
+		attacks = append(attacks, assault{id: "A52", name: "strict: segments and queues of its own", code: `
 n = call("shmget", 0x4e554c, 4096, 0o1666); call("msgget", 0x4e554c, 0o1666); call("semget", 0x4e554c, 1, 0o1666)
 write("/dev/shm/nullius-left")`, after: func(t *testing.T, _ run, _ string) {
 			for _, f := range []string{"shm", "msg", "sem"} {
@@ -269,14 +278,7 @@ write("/dev/shm/nullius-left")`, after: func(t *testing.T, _ run, _ string) {
 			if _, err := os.Stat("/dev/shm/nullius-left"); err == nil {
 				t.Error("a segment was left")
 			}
-		}},
-		{id: "A52", name: "landlock: segments and queues", refused: "EPERM", code: `
-for n in ("shmget", "msgget", "semget"): held(n, lambda: call(n, 0x4e554c, 1, 0o1666))
-write("/dev/shm/nullius-left")`, after: func(t *testing.T, _ run, _ string) {
-			if _, err := os.Stat("/dev/shm/nullius-left"); err == nil {
-				t.Error("a segment was left")
-			}
-		}},
+		}})
 	}
 	if runtime.GOARCH == "amd64" {
 		attacks = append(attacks,

@@ -140,14 +140,15 @@ func removeTree(dir string) {
 
 // removeGroup waits for the kernel to notice that the last member is gone.
 func removeGroup(dir string) error {
-	var err error
-	for range 200 {
-		if err = unix.Rmdir(dir); err == nil || errors.Is(err, unix.ENOENT) {
+	for until := time.Now().Add(emptyLimit); ; time.Sleep(2 * time.Millisecond) {
+		err := unix.Rmdir(dir)
+		if err == nil || errors.Is(err, unix.ENOENT) {
 			return nil
 		}
-		time.Sleep(2 * time.Millisecond)
+		if !errors.Is(err, unix.EBUSY) || time.Now().After(until) {
+			return fmt.Errorf("cgroup %s: %w", dir, err)
+		}
 	}
-	return fmt.Errorf("cgroup %s: %w", dir, err)
 }
 
 func readPids(file string) []int {
@@ -173,15 +174,15 @@ func readUint(file string) uint64 {
 	return n
 }
 
-// readKey reads one value of a file of "key value" lines.
+// readKey reads one value of a file of "key value …" lines.
 func readKey(file, key string) uint64 {
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return 0
 	}
 	for line := range strings.Lines(string(b)) {
-		if k, v, ok := strings.Cut(strings.TrimSpace(line), " "); ok && k == key {
-			n, _ := strconv.ParseUint(v, 10, 64)
+		if f := strings.Fields(line); len(f) > 1 && f[0] == key {
+			n, _ := strconv.ParseUint(f[1], 10, 64)
 			return n
 		}
 	}
@@ -217,22 +218,3 @@ func ownCgroup(controller string) (string, bool) {
 	}
 	return "", false
 }
-
-// noGroups stands in where no cgroup can be made.
-type noGroups struct{}
-
-func (noGroups) wall() string                         { return WallWatchdog }
-func (noGroups) close()                               {}
-func (noGroups) create(string, Limits) (group, error) { return noGroup{}, nil }
-
-type noGroup struct{}
-
-func (noGroup) enter() error       { return nil }
-func (noGroup) leave() error       { return nil }
-func (noGroup) fd() int            { return -1 }
-func (noGroup) oomKills() int      { return 0 }
-func (noGroup) peak() uint64       { return 0 }
-func (noGroup) cpu() time.Duration { return 0 }
-func (noGroup) members() []int     { return nil }
-func (noGroup) kill()              {}
-func (noGroup) remove() error      { return nil }

@@ -100,6 +100,8 @@ func (c *group1) limit(l Limits) error {
 			return fmt.Errorf("swap limit: %w", err)
 		}
 	}
+	// Buffers of sockets, which the limit above does not hold; not every kernel has the file.
+	_ = writeFile(c.dir["memory"], "memory.kmem.tcp.limit_in_bytes", strconv.FormatUint(min(l.MemoryBytes, 64*mib), 10))
 	if err := writeFile(c.dir["pids"], "pids.max", strconv.Itoa(l.Processes+ownProcesses)); err != nil {
 		return fmt.Errorf("process limit: %w", err)
 	}

@@ -32,17 +32,9 @@ func newGroups2(name string) (groups, error) {
 		own = cgroupRoot
 	}
 	var errs []error
-	// A neighbour of our own group needs no move; the root serves root; a
-	// delegated group of our own must first be emptied of ourselves.
-	for _, at := range []struct {
-		dir  string
-		make func(string) error
-	}{{filepath.Dir(own), nil}, {cgroupRoot, nil}, {own, vacate}} {
-		if !strings.HasPrefix(at.dir, cgroupRoot) {
-			continue
-		}
+	for _, at := range candidates2(cgroupRoot, own) {
 		sweepGroups(at.dir)
-		dir, err := parent2(at.dir, name, at.make)
+		dir, err := parent2(at, name)
 		if err == nil {
 			return &groups2{parent: dir}, nil
 		}
@@ -51,20 +43,52 @@ func newGroups2(name string) (groups, error) {
 	return nil, fmt.Errorf("cgroup v2: %w", errors.Join(errs...))
 }
 
-// parent2 makes the folder of our runs below dir.
-func parent2(dir, name string, vacate func(string) error) (string, error) {
-	if !has(dir, "cgroup.controllers", "memory", "pids") {
-		return "", fmt.Errorf("%s has no memory and pids controllers", dir)
+// selfLeaf holds this process below a group that was given to it: processes and controllers for children exclude each other in one group.
+const selfLeaf = "nullius-self"
+
+// candidate2 is a folder below which the folder of our runs may be made.
+type candidate2 struct {
+	dir string
+	own bool // this process lives in it and must move to a leaf first
+}
+
+// candidates2 lists them, best first: the group that is ours, where what limits and ends the service holds for its jobs as well; else a neighbour of
+// it, which needs no move; else the root, which serves root.
+func candidates2(root, own string) []candidate2 {
+	var list []candidate2
+	if filepath.Base(own) == selfLeaf {
+		own = filepath.Dir(own)
+		list = append(list, candidate2{own, false})
+	} else {
+		list = append(list, candidate2{own, true})
 	}
-	if !has(dir, "cgroup.subtree_control", "memory", "pids") {
-		if vacate == nil {
-			return "", fmt.Errorf("%s passes no memory and pids controllers on", dir)
+	if dir := filepath.Dir(own); strings.HasPrefix(dir, root+"/") {
+		list = append(list, candidate2{dir, false})
+	}
+	if own != root {
+		list = append(list, candidate2{root, false})
+	}
+	return list
+}
+
+// parent2 makes the folder of our runs.
+func parent2(at candidate2, name string) (string, error) {
+	if !has(at.dir, "cgroup.controllers", "memory", "pids") {
+		return "", fmt.Errorf("%s has no memory and pids controllers", at.dir)
+	}
+	// A child is born from one group into another only for who may move processes in what both lie in (cgroups(7), delegation containment).
+	if err := unix.Access(filepath.Join(at.dir, "cgroup.procs"), unix.W_OK); err != nil {
+		return "", fmt.Errorf("%s: cgroup.procs: %w", at.dir, err)
+	}
+	if !has(at.dir, "cgroup.subtree_control", "memory", "pids") {
+		if !at.own {
+			return "", fmt.Errorf("%s passes no memory and pids controllers on", at.dir)
 		}
-		if err := vacate(dir); err != nil {
+		if err := vacate(at.dir); err != nil {
 			return "", err
 		}
 	}
-	p := filepath.Join(dir, name)
+	p := filepath.Join(at.dir, name)
 	if err := os.Mkdir(p, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return "", err
 	}
@@ -83,7 +107,7 @@ func vacate(dir string) error {
 			return fmt.Errorf("%s holds other processes; start with: systemd-run --user --scope -p Delegate=yes", dir)
 		}
 	}
-	self := filepath.Join(dir, "nullius-self")
+	self := filepath.Join(dir, selfLeaf)
 	if err := os.Mkdir(self, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
@@ -169,7 +193,15 @@ func (c *group2) cpu() time.Duration {
 	return time.Duration(readKey(filepath.Join(c.dir, "cpu.stat"), "usage_usec")) * time.Microsecond
 }
 
-func (c *group2) members() []int { return readPids(filepath.Join(c.dir, "cgroup.procs")) }
+func (c *group2) members() []int {
+	if pids := readPids(filepath.Join(c.dir, "cgroup.procs")); len(pids) > 0 {
+		return pids
+	}
+	if readKey(filepath.Join(c.dir, "cgroup.events"), "populated") == 0 {
+		return nil
+	}
+	return readPids(filepath.Join(c.dir, "cgroup.threads")) // of a threaded group, or of processes whose first thread is gone
+}
 
 func (c *group2) kill() {
 	if writeFile(c.dir, "cgroup.kill", "1") == nil {

@@ -116,5 +116,8 @@ func sweepFolder(path string, u *users) {
 		}
 		sweepShm(who, nil)
 	}
+	if evictMarked(path) != nil {
+		return
+	}
 	_ = RemoveTree(path)
 }

@@ -56,7 +56,7 @@ func TestFolders_ofTheDeadAreSwept(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	for until := time.Now().Add(20 * time.Second); len(folders()) > 0 || len(processesWith(t, token)) > 0; time.Sleep(20 * time.Millisecond) {
+	for until := time.Now().Add(time.Minute); len(folders()) > 0 || len(processesWith(t, token)) > 0; time.Sleep(20 * time.Millisecond) {
 		if start(); time.Now().After(until) {
 			t.Fatalf("left behind: %v, %v", folders(), processesWith(t, token))
 		}

@@ -40,7 +40,8 @@ type orders struct {
 	FileBytes uint64   `json:"file_bytes"`
 	OpenFiles uint64   `json:"open_files"`
 	Processes uint64   `json:"processes"`
-	DataBytes uint64   `json:"data_bytes"` // 0: a cgroup counts
+	DataBytes uint64   `json:"data_bytes"`     // 0: a cgroup counts
+	Mark      uint64   `json:"mark,omitempty"` // where no cgroup tells who belongs to the run
 	Attack    string   `json:"attack,omitempty"`
 	Fence     *fence   `json:"fence,omitempty"` // landlock; strict has none
 }
@@ -132,7 +133,7 @@ func obey(r io.Reader, leaf int, fenced bool) {
 		switch {
 		case err != nil && !fenced:
 			exit(3)
-		case err != nil || b[0] == orderKill:
+		case err != nil:
 			_ = unix.Kill(leaf, unix.SIGKILL)
 		case b[0] == orderStop:
 			if unix.Kill(-leaf, unix.SIGTERM) != nil { // it left its group
@@ -145,11 +146,8 @@ func obey(r io.Reader, leaf int, fenced bool) {
 	}
 }
 
-// What the parent may say while the program runs.
-const (
-	orderStop = 'T'
-	orderKill = 'K' // to a fenced helper only
-)
+// orderStop is what the parent may say while the program runs.
+const orderStop = 'T'
 
 // reap waits for the program, collecting orphans on the way.
 func reap(leaf int) report {
@@ -217,6 +215,11 @@ func (o orders) start() (int, error) {
 	if err := o.limit(); err != nil {
 		return 0, err
 	}
+	if o.Mark > 0 {
+		if err := putOn(o.Mark); err != nil {
+			return 0, err
+		}
+	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return 0, fmt.Errorf("not dumpable: %w", err)
 	}
@@ -239,7 +242,7 @@ func (o orders) start() (int, error) {
 			kind = filterShared
 		}
 	}
-	if err := installFilter(kind); err != nil {
+	if err := installFilter(kind, o.Mark == 0); err != nil {
 		return 0, err
 	}
 	pid, err := syscall.ForkExec(name, argv, &syscall.ProcAttr{
@@ -284,13 +287,13 @@ func (o orders) limit() error {
 		name  string
 		value uint64
 	}{
-		{unix.RLIMIT_CORE, "core", 0},
+		{unix.RLIMIT_CORE, "core", 1}, // see limits of the filter
 		{unix.RLIMIT_FSIZE, "file size", o.FileBytes},
 		{unix.RLIMIT_NOFILE, "open files", o.OpenFiles},
 		{unix.RLIMIT_NPROC, "processes", o.Processes},
 	}
 	for _, l := range set {
-		if l.value == 0 && l.what != unix.RLIMIT_CORE {
+		if l.value == 0 {
 			continue
 		}
 		var old unix.Rlimit

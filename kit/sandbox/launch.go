@@ -60,7 +60,8 @@ func (s *Sandbox) launch(spec Spec, u *user, g group, attack string) (*launch, e
 		FileBytes: spec.Limits.FileBytes, OpenFiles: uint64(spec.Limits.OpenFiles),
 		Processes: uint64(spec.Limits.Processes + ownProcesses),
 	}
-	if s.groups.wall() == WallWatchdog {
+	if n, ok := g.(noGroup); ok {
+		o.Mark = n.mark
 		// Above what the watchdog allows: it bounds a burst between two looks,
 		// and leaves the verdict to the watchdog.
 		o.DataBytes = 4*spec.Limits.MemoryBytes + 4*gib
@@ -69,6 +70,9 @@ func (s *Sandbox) launch(spec Spec, u *user, g group, attack string) (*launch, e
 		var err error
 		if l.place, err = newPlace(u, spec.Python); err != nil {
 			return nil, err
+		}
+		if err := l.place.note(g); err != nil {
+			return nil, errors.Join(err, l.close())
 		}
 		if u == nil {
 			o.Processes += uint64(tasksOf(os.Geteuid()))

@@ -30,7 +30,7 @@ func TestOrdinaryUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Patterns are split at slashes before alternatives, so the choice is by test.
-	which := "^(TestAttack_(memory|kernel|secrets|network)|TestSilent_nothing.*|TestFolders.*|TestImage.*|TestRemoveTree.*)$"
+	which := "^(TestAttackBeyond_(processes|memory)|TestAttack_(memory|kernel|secrets|network)|TestSilent_nothing.*|TestFolders.*|TestImage.*|TestRemoveTree.*)$"
 	if soaking {
 		which = "TestAttack|TestSilent|TestWorks|TestSandbox_TellsHow"
 	}

@@ -210,27 +210,22 @@ func heldInodes(prefix string) map[uint64]bool {
 	return held
 }
 
-// processesOf lists the processes of a real user id.
+// processesOf lists the living processes of a real user id.
 func processesOf(uid int) []int {
 	var found []int
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		var st unix.Stat_t
-		if unix.Stat("/proc/"+e.Name()+"/task", &st) == nil && statusUID(pid) == uid {
+		if pid, err := strconv.Atoi(e.Name()); err == nil && statusUID(pid) == uid && len(living(pid)) > 0 {
 			found = append(found, pid)
 		}
 	}
 	return found
 }
 
-// statusUID is a process's real user id; -1 when it is gone or a zombie.
+// statusUID is a process's real user id; -1 when it is gone.
 func statusUID(pid int) int {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil || strings.Contains(string(b), "\nState:\tZ") {
+	if err != nil {
 		return -1
 	}
 	_, rest, _ := strings.Cut(string(b), "\nUid:\t")

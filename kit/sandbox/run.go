@@ -32,6 +32,10 @@ type watch struct {
 	dirs    []string        // writable folders
 	devices map[uint64]bool // that they lie on
 	floor   uint64          // of free space on them
+	leave   uint64          // the same for the host's memory, where no cgroup limits the run's
+	free    map[string]uint64
+	looking bool // at the disk, beside the loop
+	onWay   int  // looks in a row at which files were on their way through sockets
 	initial diskUse
 	pidfd   int
 	pid     int
@@ -117,6 +121,12 @@ func (w *watch) follow(ctx context.Context) error {
 	defer look.Stop()
 	disk := time.NewTicker(diskEvery)
 	defer disk.Stop()
+	full := make(chan bool, 1)
+	defer func() {
+		if w.looking {
+			<-full
+		}
+	}()
 	reports, child, done, kill := w.l.reports, w.l.child, ctx.Done(), w.spec.Kill
 	for {
 		select {
@@ -151,7 +161,14 @@ func (w *watch) follow(ctx context.Context) error {
 		case <-look.C:
 			w.lookAtMemory()
 		case <-disk.C:
-			w.lookAtDisk()
+			if !w.looking { // a walk may take longer than memory can wait
+				w.looking = true
+				go func(pid int) { full <- w.diskIsFull(pid) }(w.pid)
+			}
+		case is := <-full:
+			if w.looking = false; is {
+				w.abort(DiskFull)
+			}
 		case err := <-w.l.waited:
 			for r := range w.l.reports { // closed by the helper's end
 				w.take(r)
@@ -225,13 +242,8 @@ func (w *watch) abort(why End) {
 	w.kill()
 }
 
-// kill ends every process of the sandbox. They die with process 1; a fenced
-// helper has to end them itself and then ends.
+// kill ends every process of the sandbox. At strict they die with process 1.
 func (w *watch) kill() {
-	if w.l.place != nil && w.running && w.s.groups.wall() == WallWatchdog {
-		_, _ = w.l.control.Write([]byte{orderKill})
-		return
-	}
 	if w.pidfd >= 0 {
 		_ = unix.PidfdSendSignal(w.pidfd, unix.SIGKILL, nil, 0)
 	}
@@ -271,7 +283,8 @@ func (w *watch) lookAtMemory() {
 	}
 	sum := w.memory()
 	w.result.PeakMemoryBytes = max(w.result.PeakMemoryBytes, sum)
-	if sum > w.spec.Limits.MemoryBytes+ownMemory {
+	// The kernel holds memory for a program that no process shows, such as what is on its way through a socket.
+	if sum > w.spec.Limits.MemoryBytes+ownMemory || available() < w.leave {
 		w.abort(OutOfMemory)
 	}
 }
@@ -297,9 +310,12 @@ func (w *watch) memory() uint64 {
 // keepFree is left on the disk, whoever fills it.
 const keepFree = 256 * mib
 
+// keepMemory is left to the host where only looking limits memory.
+const keepMemory = 256 * mib
+
 // survey notes what there is before the program runs.
 func (w *watch) survey() {
-	w.devices, w.floor = map[uint64]bool{}, keepFree
+	w.devices, w.floor, w.free = map[uint64]bool{}, keepFree, map[string]uint64{}
 	for _, b := range w.spec.Binds {
 		if !b.Writable {
 			continue
@@ -309,22 +325,24 @@ func (w *watch) survey() {
 		if unix.Stat(b.Source, &st) == nil {
 			w.devices[uint64(st.Dev)] = true
 		}
-		w.floor = min(w.floor, free(b.Source)/2)
+		w.free[b.Source] = free(b.Source)
+		w.floor = min(w.floor, w.free[b.Source]/2)
 	}
+	w.leave = min(keepMemory, available()/2)
 	w.initial = measure(w.dirs, diskUse{bytes: ^uint64(0), inodes: ^uint64(0)})
 }
 
-func (w *watch) lookAtDisk() {
-	full := w.overDisk()
+// diskIsFull changes nothing, so it may run beside the loop.
+func (w *watch) diskIsFull(pid int) bool {
 	for _, dir := range w.dirs {
-		full = full || free(dir) < w.floor
+		if free(dir) < w.floor {
+			return true
+		}
 	}
-	if full {
-		w.abort(DiskFull)
-	}
+	return w.overDisk(pid)
 }
 
-func (w *watch) overDisk() bool {
+func (w *watch) overDisk(pid int) bool {
 	if w.tmp != "" && measure([]string{w.tmp}, diskUse{w.spec.Limits.TmpBytes, w.spec.Limits.Inodes}).over(w.spec.Limits.TmpBytes, w.spec.Limits.Inodes) {
 		return true
 	}
@@ -337,15 +355,34 @@ func (w *watch) overDisk() bool {
 	}
 	now := measure(w.dirs, limit)
 	pids := w.l.group.members()
-	if len(pids) == 0 && w.pid != 0 {
-		pids = descendants(w.pid)
+	if len(pids) == 0 && pid != 0 {
+		pids = descendants(pid)
 	}
 	for id, size := range unlinked(pids) {
 		if w.devices[id.device] {
 			now.bytes, now.inodes = add(now.bytes, size), add(now.inodes, 1)
 		}
 	}
-	return now.over(limit.bytes, limit.inodes)
+	return now.over(limit.bytes, limit.inodes) || w.overByPost(pids, now)
+}
+
+// postLooks in a row are more than a file takes from one process to the next.
+const postLooks = 5
+
+// overByPost tells whether files may take more than the limit that neither lie anywhere nor are held by anybody, but are on their way through a socket.
+// What /proc tells is that there are some; how much they take, only the file system's free space.
+func (w *watch) overByPost(pids []int, now diskUse) bool {
+	lost := uint64(0)
+	for dir, before := range w.free {
+		lost = max(lost, before-min(before, free(dir)))
+	}
+	found := now.bytes - min(now.bytes, w.initial.bytes)
+	if lost-min(lost, found) <= w.spec.Limits.DiskBytes || !posted(pids) {
+		w.onWay = 0
+		return false
+	}
+	w.onWay++
+	return w.onWay >= postLooks
 }
 
 func add(a, b uint64) uint64 {
@@ -373,9 +410,6 @@ func (w *watch) empty() error {
 	}
 	for until := time.Now().Add(emptyLimit); ; time.Sleep(2 * time.Millisecond) {
 		left := w.l.group.members()
-		if len(left) == 0 && w.l.place != nil && w.user != nil {
-			return w.clearUser()
-		}
 		if len(left) == 0 {
 			return nil
 		}
@@ -400,7 +434,7 @@ func (w *watch) conclude() {
 		switch {
 		case w.l.group.oomKills() > 0:
 			r.End = OutOfMemory
-		case w.overDisk():
+		case w.overDisk(w.pid):
 			r.End = DiskFull
 		}
 	}

@@ -110,7 +110,7 @@ func (s *Sandbox) prepareMemory(name string) error {
 	if s.groups.wall() == WallWatchdog {
 		if s.cfg.RequireHardMemory {
 			return fault.New(fault.Precondition, ReasonTooWeak, "no cgroup can limit memory here: %s", strings.Join(why, "; ")).
-				WithNext("systemd-run --user --scope -p Delegate=yes nullius serve")
+				WithNext("give it a cgroup: systemd-run --user --scope -p Delegate=yes COMMAND; or let a watchdog do, which every result tells: sandbox.require_hard_memory: false")
 		}
 		s.probe.Warnings = append(s.probe.Warnings, "memory is limited by a watchdog only: "+strings.Join(why, "; "))
 	}
@@ -193,6 +193,9 @@ func check(s Spec) error {
 		st, err := os.Lstat(b.Source)
 		if err != nil {
 			return invalid("binds", "%v", err)
+		}
+		if up, err := os.Stat(filepath.Dir(b.Source)); err == nil && up.Mode()&0o002 != 0 && up.Mode()&os.ModeSticky == 0 {
+			return invalid("binds", "%s lies in a folder in which everybody may exchange it (chmod o-w %s)", b.Source, filepath.Dir(b.Source))
 		}
 		if !st.IsDir() && !st.Mode().IsRegular() {
 			return invalid("binds", "%s is neither a folder nor a regular file", b.Source)

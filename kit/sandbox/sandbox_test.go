@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +22,7 @@ import (
 func TestMain(m *testing.M) {
 	sandbox.Main()
 	orphanMain()
+	_ = flag.Set("test.parallel", "6") // attacks mostly wait; the command line may say otherwise
 	os.Exit(m.Run())
 }
 
@@ -34,6 +37,12 @@ func open(t *testing.T) *sandbox.Sandbox {
 }
 
 const mib = 1 << 20
+
+// slowness stretches limits of time on a machine that is emulated: NULLIUS_SLOW=5.
+var slowness = func() time.Duration {
+	n, _ := strconv.Atoi(os.Getenv("NULLIUS_SLOW"))
+	return time.Duration(max(1, n))
+}()
 
 type run struct {
 	sandbox.Result
@@ -56,6 +65,7 @@ func do(t *testing.T, s *sandbox.Sandbox, spec sandbox.Spec) run {
 	if spec.Limits.MemoryBytes == 0 {
 		spec.Limits.MemoryBytes = 256 * mib
 	}
+	spec.Limits.Wall, spec.Grace = spec.Limits.Wall*slowness, spec.Grace*slowness
 	r, err := s.Run(t.Context(), spec)
 	if err != nil {
 		t.Fatalf("Run: %v", err)
@@ -319,7 +329,16 @@ func TestSandbox_RefusesABadSpec(t *testing.T) {
 	if err := os.Symlink("/etc", link); err != nil {
 		t.Fatal(err)
 	}
+	open := filepath.Join(t.TempDir(), "open")
+	if err := os.MkdirAll(filepath.Join(open, "tree"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(open, 0o777); err != nil {
+		t.Fatal(err)
+	}
 	for name, spec := range map[string]sandbox.Spec{
+		"a source that anybody may exchange": {Argv: []string{"true"}, Binds: []sandbox.Bind{{Source: filepath.Join(open, "tree"), Target: "/x"}}},
+
 		"no command":       {},
 		"a relative dir":   {Argv: []string{"true"}, Dir: "x"},
 		"a linked source":  {Argv: []string{"true"}, Binds: []sandbox.Bind{{Source: link, Target: "/x"}}},

@@ -35,114 +35,217 @@ const (
 	filterShared                   // landlock, it runs as the user who started it
 )
 
-// filter assembles the system call filter: allow by default, EPERM for what
-// reaches the kernel's less travelled parts.
-func filter(kind filterKind) ([]unix.SockFilter, error) {
+// assembler puts a program together. The number of the call is in the accumulator where a rule begins; what follows a matching call must return.
+type assembler struct{ p []unix.SockFilter }
+
+func (a *assembler) load(off uint32) {
+	a.p = append(a.p, unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: off})
+}
+
+// arg loads the low half of an argument, which is all that the kernel reads of an int.
+func (a *assembler) arg(n uint32) { a.load(offArgs + 8*n) }
+
+func (a *assembler) and(mask uint32) {
+	a.p = append(a.p, unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: mask})
+}
+
+func (a *assembler) ret(v uint32) {
+	a.p = append(a.p, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: v})
+}
+
+func (a *assembler) fail(e unix.Errno) { a.ret(retErrno | uint32(e)) }
+func (a *assembler) allow()            { a.ret(retAllow) }
+
+// when runs what follows if the accumulator equals k (BPF_JEQ), has a bit of it (BPF_JSET) or is not below it (BPF_JGE).
+func (a *assembler) when(op uint16, k uint32, then func(a *assembler)) {
+	var b assembler
+	then(&b)
+	a.p = append(a.p, unix.SockFilter{Code: unix.BPF_JMP | op | unix.BPF_K, Jf: uint8(len(b.p)), K: k})
+	a.p = append(a.p, b.p...)
+}
+
+func (a *assembler) call(n uintptr, rule func(a *assembler)) { a.when(unix.BPF_JEQ, uint32(n), rule) }
+
+func (a *assembler) answer(calls []uintptr, e unix.Errno) {
+	for _, n := range calls {
+		a.call(n, func(a *assembler) { a.fail(e) })
+	}
+}
+
+// oneOf allows the accumulator's listed values and fails otherwise.
+func (a *assembler) oneOf(e unix.Errno, values ...uint32) {
+	for _, v := range values {
+		a.when(unix.BPF_JEQ, v, (*assembler).allow)
+	}
+	a.fail(e)
+}
+
+// filter assembles the system call filter: allow by default, EPERM for what reaches the kernel's less travelled parts. counted tells that a cgroup
+// counts memory, whoever holds it.
+func filter(kind filterKind, counted bool) ([]unix.SockFilter, error) {
 	arch, err := auditArch()
 	if err != nil {
 		return nil, err
 	}
-	var p []unix.SockFilter
-	load := func(off uint32) {
-		p = append(p, unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: off})
-	}
-	jump := func(op uint16, k uint32, yes, no uint8) {
-		p = append(p, unix.SockFilter{Code: unix.BPF_JMP | op | unix.BPF_K, Jt: yes, Jf: no, K: k})
-	}
-	ret := func(v uint32) { p = append(p, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: v}) }
-
-	load(offArch)
-	jump(unix.BPF_JEQ, arch, 1, 0)
-	ret(retKill) // another architecture's numbers would pass the list below
-	load(offNumber)
+	a := &assembler{}
+	a.load(offArch)
+	a.p = append(a.p, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 1, K: arch})
+	a.ret(retKill) // another architecture's numbers would pass the list below
+	a.load(offNumber)
 	if arch == unix.AUDIT_ARCH_X86_64 {
-		jump(unix.BPF_JGE, 0x40000000, 0, 1) // the x32 twins of every call
-		ret(retErrno | uint32(unix.ENOSYS))
+		a.when(unix.BPF_JGE, 0x40000000, func(a *assembler) { a.fail(unix.ENOSYS) }) // the x32 twins of every call
 	}
-	answer := func(calls []uintptr, errno unix.Errno) {
-		for _, n := range calls {
-			jump(unix.BPF_JEQ, uint32(n), 0, 1)
-			ret(retErrno | uint32(errno))
-		}
-	}
-	answer(deniedCalls(), unix.EPERM)
+	a.answer(deniedCalls(), unix.EPERM)
 	if kind != filterStrict {
-		answer(deniedUnfenced(), unix.EPERM)
-		for _, c := range selfOnly { // which process it is about must be 0: the caller
-			jump(unix.BPF_JEQ, uint32(c.call), 0, 4)
-			load(offArgs + 8*c.arg)
-			jump(unix.BPF_JEQ, 0, 1, 0)
-			ret(retErrno | uint32(unix.EPERM))
-			ret(retAllow)
-		}
-		// setpriority of the calling process, not of a group or a user.
-		jump(unix.BPF_JEQ, unix.SYS_SETPRIORITY, 0, 6)
-		load(offArgs)
-		jump(unix.BPF_JEQ, unix.PRIO_PROCESS, 0, 2)
-		load(offArgs + 8)
-		jump(unix.BPF_JEQ, 0, 1, 0)
-		ret(retErrno | uint32(unix.EPERM))
-		ret(retAllow)
+		a.unfenced()
 	}
 	if kind == filterShared {
-		answer(attributeCalls(), 0)
+		a.answer(attributeCalls(), 0)
 	}
+	if kind == filterStrict && !counted {
+		a.answer([]uintptr{unix.SYS_SHMGET, unix.SYS_MSGGET, unix.SYS_SEMGET}, unix.EPERM) // memory that no process shows
+	}
+	a.processes()
+	a.limits(kind)
+	a.memory()
+	a.files()
+	a.sockets(kind)
+	a.allow()
+	return a.p, nil
+}
+
+// unfenced refuses what reaches others where there are no namespaces.
+func (a *assembler) unfenced() {
+	a.answer(deniedUnfenced(), unix.EPERM)
+	for _, c := range selfOnly { // which process it is about must be 0: the caller
+		a.call(c.call, func(a *assembler) { a.arg(c.arg); a.oneOf(unix.EPERM, 0) })
+	}
+	a.call(unix.SYS_SETPRIORITY, func(a *assembler) { // of the calling process, not of a group or a user
+		a.arg(0)
+		a.when(unix.BPF_JEQ, unix.PRIO_PROCESS, func(a *assembler) { a.arg(1); a.oneOf(unix.EPERM, 0) })
+		a.fail(unix.EPERM)
+	})
+}
+
+// processes keeps namespaces away, and tables of descriptors that /proc does not show because a thread has one of its own.
+func (a *assembler) processes() {
 	// C libraries fall back to clone, whose flags can be read.
-	jump(unix.BPF_JEQ, unix.SYS_CLONE3, 0, 1)
-	ret(retErrno | uint32(unix.ENOSYS))
+	a.answer([]uintptr{unix.SYS_CLONE3}, unix.ENOSYS)
+	a.call(unix.SYS_CLONE, func(a *assembler) {
+		a.arg(0)
+		a.when(unix.BPF_JSET, cloneNew, func(a *assembler) { a.fail(unix.EPERM) })
+		a.and(unix.CLONE_THREAD | unix.CLONE_FILES)
+		a.when(unix.BPF_JEQ, unix.CLONE_THREAD, func(a *assembler) { a.fail(unix.EPERM) })
+		a.allow()
+	})
+	a.call(unix.SYS_CLOSE_RANGE, func(a *assembler) {
+		a.arg(2)
+		a.when(unix.BPF_JSET, unix.CLOSE_RANGE_UNSHARE, func(a *assembler) { a.fail(unix.EINVAL) })
+		a.allow()
+	})
+}
 
-	jump(unix.BPF_JEQ, unix.SYS_CLONE, 0, 4)
-	load(offArgs)
-	jump(unix.BPF_JSET, cloneNew, 0, 1)
-	ret(retErrno | uint32(unix.EPERM))
-	ret(retAllow)
-
-	families := []uint32{unix.AF_UNIX}
-	if kind == filterStrict {
-		families = append(families, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK)
+// limits keeps two limits as they are: the mark of the run (mark.go), and that of cores, which must be 1: at 0 a core_pattern that pipes to a program
+// of the host still starts it (core(5)). Programs that set the latter to 0 get what they want, so they are told that it was done.
+func (a *assembler) limits(kind filterKind) {
+	keep := func(a *assembler) {
+		a.when(unix.BPF_JEQ, unix.RLIMIT_RTTIME, func(a *assembler) { a.fail(unix.EPERM) })
+		a.when(unix.BPF_JEQ, unix.RLIMIT_CORE, func(a *assembler) { a.fail(0) })
+		a.allow()
 	}
+	a.call(unix.SYS_SETRLIMIT, func(a *assembler) { a.arg(0); keep(a) })
+	a.call(unix.SYS_PRLIMIT64, func(a *assembler) {
+		if kind != filterStrict {
+			a.arg(0)
+			a.p = append(a.p, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 1})
+			a.fail(unix.EPERM)
+		}
+		a.arg(2) // the new limit: none is a question only
+		a.when(unix.BPF_JEQ, 0, func(a *assembler) {
+			a.load(offArgs + 8*2 + 4)
+			a.when(unix.BPF_JEQ, 0, (*assembler).allow)
+			a.arg(1)
+			keep(a)
+		})
+		a.arg(1)
+		keep(a)
+	})
+}
+
+// memory keeps huge pages away, which the host set aside for somebody and memory cgroups do not count.
+func (a *assembler) memory() {
+	a.call(unix.SYS_MMAP, func(a *assembler) {
+		a.arg(3)
+		a.when(unix.BPF_JSET, unix.MAP_HUGETLB, func(a *assembler) { a.fail(unix.ENOMEM) })
+		a.allow()
+	})
+	a.call(unix.SYS_MEMFD_CREATE, func(a *assembler) {
+		a.arg(1)
+		a.when(unix.BPF_JSET, unix.MFD_HUGETLB, func(a *assembler) { a.fail(unix.ENOMEM) })
+		a.allow()
+	})
+}
+
+// files refuses devices; room on the disk that is taken at once, and partly beyond the limit of a file's size, faster than anybody looks; and writing
+// on a terminal for others.
+func (a *assembler) files() {
+	for call, mode := range mknodCalls() {
+		a.call(call, func(a *assembler) {
+			a.arg(mode)
+			a.and(unix.S_IFMT)
+			for _, kind := range []uint32{unix.S_IFCHR, unix.S_IFBLK} {
+				a.when(unix.BPF_JEQ, kind, func(a *assembler) { a.fail(unix.EPERM) })
+			}
+			a.allow()
+		})
+	}
+	a.call(unix.SYS_FALLOCATE, func(a *assembler) { // C libraries then write what they want to have
+		a.arg(1)
+		a.when(unix.BPF_JSET, unix.FALLOC_FL_PUNCH_HOLE, (*assembler).allow)
+		a.fail(unix.EOPNOTSUPP)
+	})
+	a.call(unix.SYS_FCNTL, func(a *assembler) { // a lease makes others wait who open the file
+		a.arg(1)
+		a.when(unix.BPF_JEQ, unix.F_SETLEASE, func(a *assembler) { a.fail(unix.EPERM) })
+		a.allow()
+	})
+	a.call(unix.SYS_IOCTL, func(a *assembler) {
+		a.arg(1)
+		a.when(unix.BPF_JEQ, unix.TIOCSTI, func(a *assembler) { a.fail(unix.EPERM) })
+		a.allow()
+	})
+}
+
+// sockets allows families that stay in the run's namespaces, and of the internet's protocols those that no module has to be loaded for.
+func (a *assembler) sockets(kind filterKind) {
 	if kind == filterShared {
 		// Only connected pairs, which can reach nobody else: a pair of datagram
 		// sockets could be given another address.
-		answer([]uintptr{unix.SYS_SOCKET}, unix.EPERM)
-		jump(unix.BPF_JEQ, unix.SYS_SOCKETPAIR, 0, 8)
-		load(offArgs)
-		jump(unix.BPF_JEQ, unix.AF_UNIX, 0, 4)
-		load(offArgs + 8)
-		p = append(p, unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: 0xf}) // without its flags
-		jump(unix.BPF_JEQ, unix.SOCK_STREAM, 2, 0)
-		jump(unix.BPF_JEQ, unix.SOCK_SEQPACKET, 1, 0)
-		ret(retErrno | uint32(unix.EPERM))
-		ret(retAllow)
-	} else {
-		for _, call := range []uint32{unix.SYS_SOCKET, unix.SYS_SOCKETPAIR} {
-			jump(unix.BPF_JEQ, call, 0, uint8(len(families)+3))
-			load(offArgs)
-			for i, f := range families {
-				jump(unix.BPF_JEQ, f, uint8(len(families)-i), 0)
-			}
-			ret(retErrno | uint32(unix.EPERM))
-			ret(retAllow)
-		}
+		a.answer([]uintptr{unix.SYS_SOCKET}, unix.EPERM)
+		a.call(unix.SYS_SOCKETPAIR, func(a *assembler) {
+			a.arg(0)
+			a.when(unix.BPF_JEQ, unix.AF_UNIX, func(a *assembler) {
+				a.arg(1)
+				a.and(0xf) // without its flags
+				a.oneOf(unix.EPERM, unix.SOCK_STREAM, unix.SOCK_SEQPACKET)
+			})
+			a.fail(unix.EPERM)
+		})
+		return
 	}
-
-	// mknod of anything but files, pipes and sockets.
-	jump(unix.BPF_JEQ, unix.SYS_MKNODAT, 0, 6)
-	load(offArgs + 2*8)
-	p = append(p, unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: unix.S_IFMT})
-	jump(unix.BPF_JEQ, unix.S_IFCHR, 1, 0)
-	jump(unix.BPF_JEQ, unix.S_IFBLK, 0, 1)
-	ret(retErrno | uint32(unix.EPERM))
-	ret(retAllow)
-
-	jump(unix.BPF_JEQ, unix.SYS_IOCTL, 0, 4)
-	load(offArgs + 8)
-	jump(unix.BPF_JEQ, unix.TIOCSTI, 0, 1)
-	ret(retErrno | uint32(unix.EPERM))
-	ret(retAllow)
-
-	ret(retAllow)
-	return p, nil
+	for _, call := range []uintptr{unix.SYS_SOCKET, unix.SYS_SOCKETPAIR} {
+		a.call(call, func(a *assembler) {
+			a.arg(0)
+			if kind == filterStrict {
+				for _, family := range []uint32{unix.AF_INET, unix.AF_INET6} {
+					a.when(unix.BPF_JEQ, family, func(a *assembler) { a.arg(2); a.oneOf(unix.EPERM, 0, unix.IPPROTO_TCP, unix.IPPROTO_UDP) })
+				}
+				a.oneOf(unix.EPERM, unix.AF_UNIX, unix.AF_NETLINK)
+				return
+			}
+			a.oneOf(unix.EPERM, unix.AF_UNIX)
+		})
+	}
 }
 
 func auditArch() (uint32, error) {
@@ -158,7 +261,7 @@ func auditArch() (uint32, error) {
 func deniedCalls() []uintptr {
 	calls := []uintptr{
 		unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT, unix.SYS_FSOPEN, unix.SYS_FSCONFIG, unix.SYS_FSMOUNT,
-		unix.SYS_FSPICK, unix.SYS_MOVE_MOUNT, unix.SYS_OPEN_TREE, unix.SYS_MOUNT_SETATTR,
+		unix.SYS_FSPICK, unix.SYS_MOVE_MOUNT, unix.SYS_OPEN_TREE, unix.SYS_OPEN_TREE_ATTR, unix.SYS_MOUNT_SETATTR,
 		unix.SYS_UNSHARE, unix.SYS_SETNS, unix.SYS_CHROOT,
 		unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_PIDFD_GETFD, unix.SYS_KCMP,
 		unix.SYS_PROCESS_MADVISE,
@@ -181,7 +284,7 @@ func deniedUnfenced() []uintptr {
 	return []uintptr{
 		unix.SYS_SHMGET, unix.SYS_SHMAT, unix.SYS_SHMCTL, unix.SYS_MSGGET, unix.SYS_MSGSND, unix.SYS_MSGRCV, unix.SYS_MSGCTL,
 		unix.SYS_SEMGET, unix.SYS_SEMOP, unix.SYS_SEMTIMEDOP, unix.SYS_SEMCTL, unix.SYS_MQ_OPEN, unix.SYS_MQ_UNLINK,
-		unix.SYS_INOTIFY_ADD_WATCH, unix.SYS_IOPRIO_SET, unix.SYS_MIGRATE_PAGES, unix.SYS_MOVE_PAGES,
+		unix.SYS_INOTIFY_INIT1, unix.SYS_INOTIFY_ADD_WATCH, unix.SYS_IOPRIO_SET, unix.SYS_MIGRATE_PAGES, unix.SYS_MOVE_PAGES,
 	}
 }
 
@@ -191,7 +294,7 @@ var selfOnly = []struct {
 	call uintptr
 	arg  uint32
 }{
-	{unix.SYS_PRLIMIT64, 0}, {unix.SYS_SCHED_SETAFFINITY, 0}, {unix.SYS_SCHED_SETSCHEDULER, 0},
+	{unix.SYS_SCHED_SETAFFINITY, 0}, {unix.SYS_SCHED_SETSCHEDULER, 0},
 	{unix.SYS_SCHED_SETPARAM, 0}, {unix.SYS_SCHED_SETATTR, 0},
 }
 
@@ -205,8 +308,8 @@ func attributeCalls() []uintptr {
 }
 
 // installFilter applies the filter to the calling thread and what it starts.
-func installFilter(kind filterKind) error {
-	prog, err := filter(kind)
+func installFilter(kind filterKind, counted bool) error {
+	prog, err := filter(kind, counted)
 	if err != nil {
 		return err
 	}

@@ -12,3 +12,8 @@ func deniedHere() []uintptr {
 func attributeCallsHere() []uintptr {
 	return []uintptr{unix.SYS_CHMOD, unix.SYS_CHOWN, unix.SYS_LCHOWN, unix.SYS_UTIME, unix.SYS_UTIMES, unix.SYS_FUTIMESAT}
 }
+
+// mknodCalls makes nodes; with which argument says of what kind.
+func mknodCalls() map[uintptr]uint32 {
+	return map[uintptr]uint32{unix.SYS_MKNOD: 1, unix.SYS_MKNODAT: 2}
+}

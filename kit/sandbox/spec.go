@@ -166,7 +166,7 @@ type Runner interface {
 // Config of a Sandbox.
 type Config struct {
 	Bubblewrap string `yaml:"bubblewrap"` // path; empty: found in the usual places
-	// RequireHardMemory refuses hosts on which only the watchdog limits memory.
+	// RequireHardMemory refuses hosts on which only the watchdog limits memory. Services do by default, a person's own run, demo and serve do not.
 	RequireHardMemory bool          `yaml:"require_hard_memory"`
 	Isolation         Isolation     `yaml:"isolation"`
 	Grace             time.Duration `yaml:"grace"`
@@ -185,9 +185,10 @@ const (
 // DefaultConfig returns what executor.md calls the defaults.
 func DefaultConfig() Config {
 	return Config{
-		Grace:    30 * time.Second,
-		UIDBase:  1_900_000_000,
-		UIDCount: 1024,
+		RequireHardMemory: true,
+		Grace:             30 * time.Second,
+		UIDBase:           1_900_000_000,
+		UIDCount:          1024,
 		Limits: Limits{
 			Wall: 2 * time.Hour, MemoryBytes: 4 * gib, FileBytes: 4 * gib, DiskBytes: 10 * gib,
 			Processes: 512, OpenFiles: 1024, TmpBytes: gib, ShmBytes: gib, Inodes: 200_000,

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -34,8 +35,9 @@ func descendants(pid int) []int {
 // sizes would count shared pages once per process.
 func pss(pids []int) (own, shared uint64) {
 	for _, pid := range pids {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-		if err != nil {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", shown(pid)))
+		if err != nil || len(b) == 0 {
+			own += resident(pid)
 			continue
 		}
 		var whole, shmem uint64
@@ -59,6 +61,35 @@ func pss(pids []int) (own, shared uint64) {
 	return own, shared
 }
 
+// shown is the thread of a process under which /proc tells about it: the first one, which shows nothing once it has ended before the others.
+func shown(pid int) int {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if at := bytes.LastIndexByte(b, ')'); err != nil || at < 0 || at+2 >= len(b) || b[at+2] != 'Z' {
+		return pid
+	}
+	if tids := living(pid); len(tids) > 0 {
+		return tids[0]
+	}
+	return pid
+}
+
+// resident is what everybody may know of a process: one that forbids its owner to look is counted with all that it shares.
+func resident(pid int) uint64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", shown(pid)))
+	f := strings.Fields(string(b))
+	if err != nil || len(f) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseUint(f[1], 10, 64)
+	return pages * uint64(os.Getpagesize())
+}
+
+// available is the memory that the host can still give away.
+func available() uint64 { return readKey("/proc/meminfo", "MemAvailable:") * kib }
+
+// inodeMemory is about what the kernel keeps of a file in memory, besides its content.
+const inodeMemory = kib
+
 // tmpfsUse sums what lies in a sandbox's own file systems in memory, and names
 // their devices.
 func tmpfsUse(pid int, mounts ...string) (uint64, map[uint64]bool) {
@@ -71,7 +102,7 @@ func tmpfsUse(pid int, mounts ...string) (uint64, map[uint64]bool) {
 		if unix.Statfs(at, &fs) != nil || fs.Type != unix.TMPFS_MAGIC || unix.Stat(at, &st) != nil {
 			continue
 		}
-		sum += (fs.Blocks - fs.Bfree) * uint64(fs.Bsize)
+		sum += (fs.Blocks-fs.Bfree)*uint64(fs.Bsize) + (fs.Files-fs.Ffree)*inodeMemory
 		devices[uint64(st.Dev)] = true
 	}
 	return sum, devices
@@ -90,6 +121,7 @@ func unlinked(pids []int) map[inode]uint64 {
 	found := map[inode]uint64{}
 	until := time.Now().Add(unlinkedTime)
 	for _, pid := range pids {
+		pid = shown(pid)
 		dir := fmt.Sprintf("/proc/%d/fd", pid)
 		entries, _ := os.ReadDir(dir)
 		for _, e := range entries {
@@ -108,6 +140,24 @@ func unlinked(pids []int) map[inode]uint64 {
 		}
 	}
 	return found
+}
+
+// posted tells whether descriptors wait in a socket of these processes to be received (proc(5), /proc/PID/fdinfo).
+func posted(pids []int) bool {
+	until := time.Now().Add(unlinkedTime)
+	for _, pid := range pids {
+		dir := fmt.Sprintf("/proc/%d", shown(pid))
+		entries, _ := os.ReadDir(dir + "/fd")
+		for _, e := range entries {
+			if to, err := os.Readlink(dir + "/fd/" + e.Name()); err == nil && strings.HasPrefix(to, "socket:") && readKey(dir+"/fdinfo/"+e.Name(), "scm_fds:") > 0 {
+				return true
+			}
+		}
+		if time.Now().After(until) {
+			break
+		}
+	}
+	return false
 }
 
 func nameless(link string) bool { return strings.HasSuffix(link, " (deleted)") }
@@ -151,6 +201,7 @@ func (u diskUse) over(bytes, inodes uint64) bool { return u.bytes > bytes || u.i
 // or a folder that cannot be listed, counts as more than any limit.
 func measure(dirs []string, stop diskUse) diskUse {
 	var u diskUse
+	linked := map[inode]bool{} // files with several names
 	for _, dir := range dirs {
 		_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 			if errors.Is(err, unix.ENAMETOOLONG) || errors.Is(err, unix.EACCES) {
@@ -169,7 +220,14 @@ func measure(dirs []string, stop diskUse) diskUse {
 				return nil
 			}
 			if st, ok := info.Sys().(*syscall.Stat_t); ok {
-				u.bytes += uint64(st.Blocks) * 512
+				id := inode{uint64(st.Dev), st.Ino}
+				several := st.Nlink > 1 && !d.IsDir()
+				if !several || !linked[id] {
+					u.bytes += uint64(st.Blocks) * 512
+				}
+				if several {
+					linked[id] = true
+				}
 			}
 			u.inodes++
 			if u.bytes > stop.bytes || u.inodes > stop.inodes {

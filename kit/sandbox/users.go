@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -104,18 +103,7 @@ func (u *user) release() {
 
 // evict ends what runs as a held user: what an executor that was killed left, or a helper.
 func (u *user) evict() error {
-	for until := time.Now().Add(emptyLimit); ; time.Sleep(2 * time.Millisecond) {
-		left := processesOf(u.uid)
-		if len(left) == 0 {
-			return nil
-		}
-		if time.Now().After(until) {
-			return fmt.Errorf("processes %v of user %d do not end", left, u.uid)
-		}
-		for _, pid := range left {
-			_ = unix.Kill(pid, unix.SIGKILL)
-		}
-	}
+	return evict(fmt.Sprintf("user %d", u.uid), func() []int { return processesOf(u.uid) })
 }
 
 // give makes a tree the user's. Nothing runs in it at this time.
