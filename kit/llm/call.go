@@ -34,6 +34,7 @@ type call struct {
 	tries    int
 	lost     int           // own tries whose outcome nobody knows
 	possibly budget.Amount // what they may have cost
+	low      []string      // notes on accounts that are nearly used up
 
 	firstByte time.Duration // of the try that was answered
 	reply     string        // as it is in the ledger
@@ -157,6 +158,7 @@ func (c *call) reserve(ctx context.Context, claim *ledger.Claim) error {
 		OnWait: func(account string) {
 			c.tell(Progress{Kind: Waiting, Why: "Waiting for the budget of " + account + ": calls under way may need it."})
 		},
+		OnLow: func(account string, used, limit budget.Amount) { c.low = append(c.low, lowNote(account, used, limit)) },
 	})
 	var no *budget.Refusal
 	switch {
@@ -167,6 +169,15 @@ func (c *call) reserve(ctx context.Context, claim *ledger.Claim) error {
 			WithMeta("model", c.m.Name).WithNext("--allow-unpriced")
 	}
 	return err
+}
+
+// lowNote says how much of an account is used, of money or of tokens, whichever is nearer to its limit.
+func lowNote(account string, used, limit budget.Amount) string {
+	spent, of := Dollars(used.Pico), Dollars(limit.Pico)
+	if limit.Pico <= 0 || limit.Tokens > 0 && float64(used.Tokens)/float64(limit.Tokens) > float64(used.Pico)/float64(limit.Pico) {
+		spent, of = thousands(used.Tokens)+" tokens", thousands(limit.Tokens)
+	}
+	return BudgetLow + accountName(account) + " has used " + spent + " of " + of
 }
 
 func openID(key string) string {
@@ -239,6 +250,7 @@ func (c *call) record(ctx context.Context, claim *ledger.Claim, a answer) error 
 		if n := len(c.r.Messages); n > 0 && c.r.Messages[n-1].Role == Assistant && c.d.adaptation(c.m.Name).drop["prefill"] {
 			r.Notes = append(r.Notes, PrefillDropped)
 		}
+		r.Notes = append(r.Notes, c.low...)
 	})
 	if err != nil {
 		if !errors.Is(err, ledger.ErrTakenOver) {

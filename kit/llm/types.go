@@ -92,6 +92,9 @@ type Reply struct {
 // PrefillDropped is the note of a reply whose model turned out not to take a last Assistant message: it answered without having seen it.
 const PrefillDropped = "prefill dropped"
 
+// BudgetLow begins the note of a reply before which 80 % of an account was used.
+const BudgetLow = "budget: "
+
 // Finish is why a reply ended.
 type Finish string
 

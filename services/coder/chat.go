@@ -2,6 +2,7 @@ package coder
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"nullius.dev/kit/llm"
@@ -55,6 +56,11 @@ func (u *Usage) add(r llm.Reply) {
 	u.Calls++
 	u.Estimated = u.Estimated || r.Usage.Estimated
 	u.Unpriced = u.Unpriced || r.Unpriced
+	for _, n := range r.Notes {
+		if low, ok := strings.CutPrefix(n, llm.BudgetLow); ok {
+			u.Low = low
+		}
+	}
 }
 
 // tally counts the calls of llm.Object, which makes them itself.

@@ -131,3 +131,25 @@ func TestService_StoresTheWholeOfACutReply(t *testing.T) {
 		t.Errorf("report %+v, %v", rep, err)
 	}
 }
+
+// Four fifths of a budget are told with the step that saw them gone.
+func TestService_WarnsOfALowBudget(t *testing.T) {
+	low := llm.BudgetLow + "s/idea-1 has used $8.20 of $10"
+	l := newLabWith(t, always(goodEdit), func(s *llmtest.Script) coder.Deps { return coder.Deps{Models: notes{s, low}} })
+	out := l.implement(t)
+	if w := out.GetWarnings(); len(w) != 1 || w[0].GetCode() != "budget-low" || w[0].GetText() != "s/idea-1 has used $8.20 of $10" {
+		t.Errorf("warnings %v", w)
+	}
+}
+
+// notes is a model whose replies carry a note of the door.
+type notes struct {
+	*llmtest.Script
+	note string
+}
+
+func (n notes) Chat(ctx context.Context, r llm.Request) (llm.Reply, error) {
+	reply, err := n.Script.Chat(ctx, r)
+	reply.Notes = append(reply.Notes, n.note)
+	return reply, err
+}

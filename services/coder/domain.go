@@ -177,6 +177,7 @@ type Usage struct {
 	Calls                                           int
 	Cost, WouldCost                                 int64 // pico-dollars
 	Estimated, Unpriced                             bool
+	Low                                             string // what the last call said of an account that is nearly used up
 }
 
 // Warning is something a person should know about an outcome that stands.

@@ -276,6 +276,9 @@ func (u *Usage) join(o Usage) {
 	u.Cost += o.Cost
 	u.WouldCost += o.WouldCost
 	u.Estimated, u.Unpriced = u.Estimated || o.Estimated, u.Unpriced || o.Unpriced
+	if u.Low == "" {
+		u.Low = o.Low // o was before
+	}
 }
 
 // readBlob reads a log or a diff; an empty digest is no bytes.

@@ -175,5 +175,8 @@ func editedOf(e Edited) *coderv1.Edited {
 	for _, w := range e.Warnings {
 		out.Warnings = append(out.Warnings, &recordv1.Warning{Code: w.Code, Text: w.Text})
 	}
+	if u.Low != "" {
+		out.Warnings = append(out.Warnings, &recordv1.Warning{Code: "budget-low", Text: u.Low})
+	}
 	return out
 }

@@ -69,6 +69,12 @@ func (a Account) Left() Amount {
 	return left
 }
 
+// low says whether 80 % of a limit is used.
+func (a Account) low() bool {
+	u, l := a.Used(), a.Limit
+	return l.Pico > 0 && u.Pico >= l.Pico-l.Pico/5 || l.Tokens > 0 && u.Tokens >= l.Tokens-l.Tokens/5
+}
+
 func (a Account) fits(total Amount) bool {
 	return (a.Limit.Pico <= 0 || total.Pico <= a.Limit.Pico) && (a.Limit.Tokens <= 0 || total.Tokens <= a.Limit.Tokens)
 }

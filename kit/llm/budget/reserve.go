@@ -38,6 +38,8 @@ type Claim struct {
 	Fate func(ctx context.Context, key string, o Open) (Fate, error)
 	// OnWait is told once, with the account that is waited for.
 	OnWait func(account string)
+	// OnLow is told of each account of which 80 % or more is used, when the call has its reservation; nil: nobody is.
+	OnLow func(account string, used, limit Amount)
 }
 
 // errWait says that others' reservations are in the way and may settle.
@@ -81,8 +83,12 @@ func (b *Book) Reserve(ctx context.Context, c Claim) error {
 
 // try reserves on every account, or on none; blocked is the one that must be waited for.
 func (b *Book) try(ctx context.Context, c *Claim) (blocked string, err error) {
+	low := map[string]Account{}
 	for i, name := range c.Accounts {
-		_, err := b.change(ctx, name, c.take)
+		a, err := b.change(ctx, name, c.take)
+		if err == nil && a.low() {
+			low[name] = a
+		}
 		if errors.Is(err, errRefresh) { // a fresh read says no
 			err = c.judge(ctx, b, name)
 		}
@@ -92,6 +98,11 @@ func (b *Book) try(ctx context.Context, c *Claim) (blocked string, err error) {
 		}
 	}
 	c.Lost = false
+	for _, name := range c.Accounts {
+		if a, ok := low[name]; ok && c.OnLow != nil {
+			c.OnLow(name, a.Used(), a.Limit)
+		}
+	}
 	return "", nil
 }
 
