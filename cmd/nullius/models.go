@@ -9,7 +9,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"nullius.dev/kit/fault"
@@ -182,7 +181,7 @@ func (c *cli) testModel(ctx context.Context, d *llm.Door, name string) error {
 		return err
 	}
 	r := llm.Request{
-		Model: name, Origin: llm.Origin{Scope: []string{"test", "_"}, Step: "test", Call: uuid.NewString()},
+		Model: name, Origin: llm.Origin{Scope: []string{"test", "_"}, Step: "test", Call: "question"},
 		Messages: []llm.Message{llm.Say(llm.User, "Answer with the one word: ready")}, MaxTokens: 16,
 		Progress: func(p llm.Progress) {
 			if p.Kind == llm.Waiting {
@@ -193,11 +192,11 @@ func (c *cli) testModel(ctx context.Context, d *llm.Door, name string) error {
 	began := time.Now()
 	rep, err := d.Chat(ctx, r)
 	if err != nil {
-		return err
+		return ofTest(err)
 	}
 	took := time.Since(began).Round(10 * time.Millisecond)
-	if reason, sentence, next := rep.Outcome(r.Origin); reason != "" {
-		return fault.New(fault.Precondition, reason, "%s", strings.TrimSuffix(sentence, ".")).WithNext(next)
+	if reason, sentence, _ := rep.Outcome(r.Origin); reason != "" {
+		return fault.New(fault.Precondition, reason, "%s", strings.TrimSuffix(sentence, ".")).WithNext("nullius models")
 	}
 	cost := llm.Dollars(rep.Cost)
 	switch day, _ := m.PriceAsOf(time.Now()); {
@@ -222,6 +221,21 @@ func (c *cli) testModel(ctx context.Context, d *llm.Door, name string) error {
 		fmt.Fprintln(c.out, "note:", n)
 	}
 	return nil
+}
+
+// ofTest makes a failure of the small call speak of it: there is no idea that goes on, and no study that has a cost.
+func ofTest(err error) error {
+	if fault.ReasonOf(err) != "PROVIDER_UNAVAILABLE" {
+		return err
+	}
+	sentence, next := err.Error(), fault.NextOf(err)
+	for _, of := range []string{"; the idea goes on by itself", "; after a top-up the idea goes on"} {
+		sentence = strings.Replace(sentence, of, "", 1)
+	}
+	if strings.HasPrefix(next, "nullius status") || strings.HasPrefix(next, "nullius cost") {
+		next = "nullius doctor"
+	}
+	return fault.New(fault.Unavailable, "PROVIDER_UNAVAILABLE", "%s", sentence).WithNext(next)
 }
 
 func orDash(s string) string {

@@ -71,7 +71,7 @@ func TestModels_lists_providers_keys_abilities_and_prices(t *testing.T) {
 }
 
 func TestModels_test_makes_one_call_and_says_what_it_cost(t *testing.T) {
-	s := llmfault.New(t, llmfault.Answer("ready"), llmfault.Error(401, "invalid_api_key", "no such key "+canary))
+	s := llmfault.New(t, llmfault.Answer("ready"), llmfault.Error(401, "invalid_api_key", "no such key "+canary), llmfault.Error(402, "", "Insufficient Balance"))
 	ownModels(t, s)
 	code, out, errOut := nullius(t, "models", "test", "lab/m-1")
 	if code != exitDone || !strings.Contains(out, `answered "ready"`) || !strings.Contains(out, "100 in, 0 from a cache, 10 out") || !strings.Contains(out, "$0.00035 (price of 2020-01-02)") || s.Count() != 1 {
@@ -80,6 +80,10 @@ func TestModels_test_makes_one_call_and_says_what_it_cost(t *testing.T) {
 	code, out, errOut = nullius(t, "models", "test", "lab/m-1")
 	if code != exitAuth || !strings.Contains(errOut, "Lab refused the key from LAB_API_KEY (401)") || strings.Contains(out+errOut, canary) {
 		t.Errorf("exit code %d\n%s%s", code, out, errOut)
+	}
+	code, out, errOut = nullius(t, "models", "test", "lab/m-1")
+	if code == exitDone || !strings.Contains(errOut, "Lab says this account has no credit left") || strings.Contains(errOut, "idea") || !strings.Contains(errOut, "next: nullius doctor") {
+		t.Errorf("no idea goes on after a test: exit code %d\n%s%s", code, out, errOut)
 	}
 	code, _, errOut = nullius(t, "models", "test", "lba/m-1")
 	if code != exitError || !strings.Contains(errOut, "the nearest name is lab/") || !strings.Contains(errOut, "next: nullius models") {

@@ -43,8 +43,12 @@ type problem struct {
 	most   int64         // tokens of output that the model allows, as it said
 	wait   time.Duration // as the provider asked
 	asked  bool
-	never  bool // x-should-retry: false
-	paid   bool // possibly
+	never  bool          // x-should-retry: false
+	paid   bool          // possibly
+	keyed  bool          // a key was sent
+	skewed bool          // a signature is refused for its time
+	stale  bool          // a credential is refused for its age
+	off    time.Duration // how far the provider's clock is ahead of this one; 0: about equal, or not told
 	said   string
 }
 
@@ -147,6 +151,8 @@ var (
 	filterWords  = regexp.MustCompile(`(?i)content_filter|content management policy|content_policy|responsible ai policy|content filtering policy|input was flagged`)
 	keyWords     = regexp.MustCompile(`API_KEY_INVALID|API key not valid`)
 	absentWords  = regexp.MustCompile(`(?i)model identifier is invalid|model_not_found|DeploymentNotFound`) // Bedrock says 400
+	skewWords    = regexp.MustCompile(`(?i)signature (expired|not yet current)|RequestTimeTooSkewed|InvalidSignatureException`)
+	staleWords   = regexp.MustCompile(`(?i)ExpiredToken|token included in the request is expired`)
 	prefillWords = regexp.MustCompile(`(?i)assistant message prefill`)
 	paramWords   = regexp.MustCompile(`\b(max_completion_tokens|max_tokens|temperature|seed|stop_sequences|stop|response_format|json_schema|stream_options|reasoning_effort|prompt_cache_key|usage|output_config|cache_control|prefill)\b`)
 )
@@ -164,6 +170,7 @@ func classifyStatus(e *statusError, now time.Time) problem {
 	}
 	p.never = strings.EqualFold(e.header.Get("x-should-retry"), "false")
 	all := pe.code + " " + pe.kind + " " + pe.message + " " + e.header.Get("x-amzn-errortype")
+	p.off, p.skewed, p.stale = clockOff(e.header, now), skewWords.MatchString(all), staleWords.MatchString(all)
 	hard := strings.Contains(all, "insufficient_quota") || strings.Contains(all, "enforced_spend_limit")
 	money := creditWords.MatchString(all) && (hard || !p.asked)
 	switch s := p.status; {
@@ -318,6 +325,15 @@ func claudeReset(h http.Header, now time.Time) time.Duration {
 		}
 	}
 	return longest
+}
+
+// clockOff is how far the clock of who answered is ahead; less than a minute is none.
+func clockOff(h http.Header, now time.Time) time.Duration {
+	d, err := http.ParseTime(h.Get("Date"))
+	if off := d.Sub(now); err == nil && off.Abs() >= time.Minute {
+		return off.Round(time.Second)
+	}
+	return 0
 }
 
 func looksLikeHTML(b []byte) bool {

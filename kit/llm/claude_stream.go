@@ -1,7 +1,6 @@
 package llm
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -80,14 +79,14 @@ func (s *stream) claudeReply(resp *http.Response) (answer, error) {
 	if id := resp.Header.Get("x-amzn-requestid"); id != "" {
 		c.a.id = id
 	}
-	switch kind {
-	case eventStream:
-		s.take, s.lines = c.event, bufio.NewReaderSize(s, 32<<10)
+	switch {
+	case kind == awsStream:
+		c.binary()
+	case s.isStream(resp):
+		s.take = c.event
 		for s.err == nil {
 			s.step()
 		}
-	case awsStream:
-		c.binary()
 	default:
 		c.whole()
 	}
@@ -202,7 +201,7 @@ func (c *claudeAnswer) answer() answer {
 // whole reads a body that is no stream: a reply in one piece, an error, or garbage.
 func (c *claudeAnswer) whole() {
 	s := c.s
-	body, err := io.ReadAll(s)
+	body, err := io.ReadAll(s.lines)
 	trimmed := bytes.TrimSpace(body)
 	var e claudeEvent
 	switch {

@@ -47,8 +47,30 @@ func (k *keyring) aws(m Model) (credential, error) {
 		k.remember(c.SecretAccessKey)
 		k.remember(c.SessionToken)
 		k.remember(c.AccessKeyID)
-		return signAWS(req, body, c, region, time.Now())
+		return signAWS(req, body, c, region, time.Now().Add(k.clock()))
 	}}, nil
+}
+
+// clock is how far AWS's clock is ahead of this machine's, as far as it was told.
+func (k *keyring) clock() time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.ahead
+}
+
+// setClock takes AWS's time over where a signature was refused for this machine's clock, and reports whether there is sense in another one. AWS takes
+// signatures of five minutes: https://docs.aws.amazon.com/IAM/latest/UserGuide/signature-v4-troubleshooting.html
+func (k *keyring) setClock(m Model, p problem) bool {
+	if m.local.API != apiBedrock || !p.skewed {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if (p.off - k.ahead).Abs() < time.Minute {
+		return false
+	}
+	k.ahead = p.off
+	return true
 }
 
 // signAWS signs a request by Signature Version 4 for the service bedrock.

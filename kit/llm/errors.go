@@ -18,17 +18,24 @@ func failure(m Model, o Origin, p problem, tries int) error {
 	switch p.class {
 	case refusal:
 		if p.status != 403 {
-			if m.Provider == compatible {
+			if m.Provider == compatible && !p.keyed {
 				return fault.New(fault.Unauthenticated, "KEY_REFUSED",
 					"%s wants a key (401%s); OPENAI_COMPATIBLE_API_KEY goes to the hosts of NULLIUS_COMPATIBLE_HOSTS only", m.Title, colon(p.text)).
 					WithMeta("model", m.Name).WithNext("nullius doctor")
 			}
-			if m.KeyVar == "" {
+			keyVar := m.KeyVar
+			if m.Provider == compatible {
+				keyVar = m.local.Key
+			}
+			if keyVar == "" {
 				return fault.New(fault.Unauthenticated, "KEY_REFUSED", "%s wants a key (401%s)", m.Title, colon(p.text)).
 					WithMeta("model", m.Name).WithNext("nullius doctor")
 			}
-			return fault.New(fault.Unauthenticated, "KEY_REFUSED", "%s refused the key from %s (%d)", m.Title, m.KeyVar, p.status).
+			return fault.New(fault.Unauthenticated, "KEY_REFUSED", "%s refused the key from %s (%d)", m.Title, keyVar, p.status).
 				WithMeta("model", m.Name).WithNext(test)
+		}
+		if p.skewed {
+			p.text += "; is this machine's clock right?"
 		}
 		return fault.New(fault.Denied, "KEY_REFUSED", "%s does not let this key use %s (403%s)", m.Title, m.wire, colon(p.text)).
 			WithMeta("model", m.Name).WithNext(test)
@@ -83,6 +90,9 @@ func unavailable(m Model, o Origin, p problem, tries int, host string) (sentence
 		return fmt.Sprintf("%s %s%s%s; the idea goes on by itself", m.Title, p.said, often, paid), next
 	case p.status == 529 || p.status == 503:
 		return fmt.Sprintf("%s is overloaded (%d, %d tr%s); the idea goes on by itself", m.Title, p.status, tries, ies(tries)), next
+	}
+	if p.status == 200 { // an error within the answer that names no other
+		return fmt.Sprintf("%s fails (%d tr%s%s)%s; the idea goes on by itself", m.Title, tries, ies(tries), colon(p.text), paid), next
 	}
 	return fmt.Sprintf("%s fails (%d, %d tr%s%s)%s; the idea goes on by itself", m.Title, p.status, tries, ies(tries), colon(p.text), paid), next
 }

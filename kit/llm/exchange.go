@@ -3,6 +3,7 @@ package llm
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -85,10 +87,9 @@ func (x *exchange) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if mediaType(resp) != eventStream {
+	if !s.isStream(resp) {
 		return s.whole(resp)
 	}
-	s.lines = bufio.NewReaderSize(s, 32<<10)
 	resp.Body = s.filtered()
 	return resp, nil
 }
@@ -120,14 +121,40 @@ func (x *exchange) open(req *http.Request, body []byte) (*http.Response, *stream
 		return nil, nil, cause(ctx, err)
 	}
 	x.got = resp.Header
+	if strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") { // nobody asked for it
+		resp.Body = &unzipped{body: resp.Body}
+	}
 	if resp.StatusCode != http.StatusOK {
 		defer first.Stop()
 		defer func() { _ = resp.Body.Close() }() // read as far as wanted
 		b, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 		return nil, nil, &statusError{status: resp.StatusCode, header: resp.Header, body: b}
 	}
-	return resp, &stream{x: x, ctx: ctx, body: resp.Body, first: first}, nil
+	s := &stream{x: x, ctx: ctx, body: resp.Body, first: first}
+	s.lines = bufio.NewReaderSize(s, 32<<10)
+	return resp, s, nil
 }
+
+// unzipped is a body that a proxy compressed all the same.
+type unzipped struct {
+	body io.ReadCloser
+	zip  *gzip.Reader
+}
+
+// Read reads what was compressed.
+func (u *unzipped) Read(p []byte) (int, error) {
+	if u.zip == nil {
+		z, err := gzip.NewReader(u.body)
+		if err != nil {
+			return 0, err
+		}
+		u.zip = z
+	}
+	return u.zip.Read(p)
+}
+
+// Close closes the body.
+func (u *unzipped) Close() error { return u.body.Close() }
 
 // cause prefers why a context was cancelled over what the network made of it.
 func cause(ctx context.Context, err error) error {

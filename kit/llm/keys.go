@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/oauth2"
 )
@@ -26,6 +27,7 @@ type keyring struct {
 	seen   map[string]bool
 	chain  *awsChain
 	tokens map[string]oauth2.TokenSource // by the credentials' file
+	ahead  time.Duration                 // AWS's clock, of this machine's
 }
 
 func newKeyring(cfg Config, env func(string) string, base http.RoundTripper) *keyring {

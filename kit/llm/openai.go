@@ -255,6 +255,7 @@ type rawUsage struct {
 	Completion float64  `json:"completion_tokens"`
 	Total      float64  `json:"total_tokens"`
 	CacheHit   float64  `json:"prompt_cache_hit_tokens"`
+	CachedFlat float64  `json:"cached_tokens"` // Moonshot's
 	Cost       *float64 `json:"cost"`
 	In         struct {
 		Cached float64 `json:"cached_tokens"`
@@ -272,10 +273,13 @@ func readUsage(raw json.RawMessage, m Model, a *answer) {
 	if u.Prompt == 0 && u.Completion == 0 {
 		return
 	}
-	cached := min(max(u.In.Cached, u.CacheHit, 0), u.Prompt)
+	cached := min(max(u.In.Cached, u.CacheHit, u.CachedFlat, 0), u.Prompt)
 	out := u.Completion
 	if m.Provider == "gemini" && u.Total < 1e12 {
 		out = max(out, u.Total-u.Prompt) // thinking is in the total only
+	}
+	if u.Out.Reasoning > 0 && u.Total == u.Prompt+u.Completion+u.Out.Reasoning {
+		out = u.Completion + u.Out.Reasoning // xAI's and others' completion is without it, which the total tells
 	}
 	reasoning := min(max(u.Out.Reasoning, 0), out)
 	a.usage = Usage{Input: int64(u.Prompt - cached), CacheRead: int64(cached), Output: int64(out), Reasoning: int64(reasoning)}

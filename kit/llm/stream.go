@@ -26,6 +26,9 @@ type stream struct {
 	out   bytes.Buffer
 	err   error
 	take  func(data []byte) error // of a data line; nil: frame
+	begun bool
+	part  []byte // of an event whose data goes on in the next line
+	bad   error  // why part is no event by itself
 }
 
 // Read reads from the network and winds the timers.
@@ -82,27 +85,53 @@ func (f filteredBody) Read(p []byte) (int, error) {
 // step takes one line in.
 func (s *stream) step() {
 	line, err := s.line()
-	if data, ok := bytes.CutPrefix(line, []byte("data:")); ok && err == nil || ok && err == io.EOF {
-		data = bytes.TrimSpace(data)
-		switch {
-		case len(data) == 0:
-		case string(data) == "[DONE]":
-			s.end(io.EOF)
+	data, ok := bytes.CutPrefix(line, []byte("data:"))
+	switch {
+	case ok && (err == nil || err == io.EOF):
+		if s.data(bytes.TrimSpace(data)) {
 			return
-		default:
-			take := s.take
-			if take == nil {
-				take = s.frame
-			}
-			if e := take(data); e != nil {
-				s.err = e
-				return
-			}
 		}
+	case len(line) == 0 && s.bad != nil: // the event is over
+		s.err = s.bad
+		return
 	}
-	if err != nil {
+	switch {
+	case err == io.EOF && s.bad != nil && s.x.finish == "":
+		s.err = s.bad
+	case err != nil:
 		s.end(err)
 	}
+}
+
+// data takes a data line in and reports whether the stream ends with it. Most events are one line; an event may be several, joined by line feeds.
+// https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+func (s *stream) data(line []byte) bool {
+	switch {
+	case len(line) == 0:
+		return false
+	case string(line) == "[DONE]":
+		if s.bad != nil && s.x.finish == "" {
+			s.err = s.bad
+		} else {
+			s.end(io.EOF)
+		}
+		return true
+	}
+	if len(s.part) > 0 {
+		line = append(append(s.part, '\n'), line...)
+	}
+	take := s.take
+	if take == nil {
+		take = s.frame
+	}
+	err := take(line)
+	s.part, s.bad = nil, nil
+	if g := (*garbageError)(nil); errors.As(err, &g) && len(line) < maxLine {
+		s.part, s.bad = bytes.Clone(line), err
+		return false
+	}
+	s.err = err
+	return err != nil
 }
 
 // alive says that something else than a keep-alive came.
@@ -132,82 +161,39 @@ func (s *stream) line() ([]byte, error) {
 			return nil, &garbageError{"a line of more than 8 MiB"}
 		}
 		if !errors.Is(err, bufio.ErrBufferFull) {
+			if !s.begun {
+				s.begun, line = true, bytes.TrimPrefix(line, []byte(byteOrderMark))
+			}
 			return bytes.TrimRight(line, "\r\n"), err
 		}
 	}
 }
 
-// chunk is what matters in a frame.
-type chunk struct {
-	Error   json.RawMessage `json:"error"`
-	Object  string          `json:"object"`
-	Message json.RawMessage `json:"message"`
-	Usage   json.RawMessage `json:"usage"`
-	Choices []struct {
-		FinishReason *string `json:"finish_reason"`
-		Delta        delta   `json:"delta"`
-		Message      delta   `json:"message"` // of a reply that was not streamed
-	} `json:"choices"`
-}
+const byteOrderMark = "\xef\xbb\xbf"
 
-type delta struct {
-	Content   *string `json:"content"`
-	Refusal   *string `json:"refusal"`
-	Reasoning *string `json:"reasoning_content"`
-	Thinking  *string `json:"reasoning"`
-}
-
-func (s *stream) frame(data []byte) error {
-	s.alive()
-	var c chunk
-	if err := json.Unmarshal(data, &c); err != nil {
-		return &garbageError{fmt.Sprintf("not JSON (%d bytes)", len(data))}
+// isStream reports whether a body is a stream of events, whatever its content type says: some servers name another one, or none.
+func (s *stream) isStream(resp *http.Response) bool {
+	if mediaType(resp) == eventStream {
+		return true
 	}
-	if isError(c) {
-		return &statusError{status: http.StatusOK, header: s.x.got, body: bytes.Clone(data), inside: true}
-	}
-	s.x.take(c)
-	s.out.WriteString("data: ")
-	s.out.Write(data)
-	s.out.WriteString("\n\n")
-	return nil
-}
-
-func isError(c chunk) bool {
-	e := strings.TrimSpace(string(c.Error))
-	return e != "" && e != "null" && e != `""` && e != "{}" || c.Object == "error" || len(c.Choices) == 0 && len(c.Message) > 0
-}
-
-func (x *exchange) take(c chunk) {
-	if u := bytes.TrimSpace(c.Usage); len(u) > 0 && string(u) != "null" {
-		x.usage = bytes.Clone(u)
-	}
-	n := 0
-	for _, ch := range c.Choices {
-		if ch.FinishReason != nil && *ch.FinishReason != "" {
-			x.finish = *ch.FinishReason
+	head, _ := s.lines.Peek(len(byteOrderMark) + len("event:")) // a shorter body is no stream
+	head = bytes.TrimPrefix(head, []byte(byteOrderMark))
+	for _, field := range []string{"data:", "event:", "id:", "retry:", ":"} {
+		if bytes.HasPrefix(head, []byte(field)) {
+			return true
 		}
-		for _, t := range []*string{ch.Delta.Content, ch.Delta.Refusal, ch.Delta.Reasoning, ch.Delta.Thinking} {
-			if t != nil {
-				n += len(*t)
-			}
-		}
-		x.refusal = x.refusal || ch.Delta.Refusal != nil && *ch.Delta.Refusal != ""
 	}
-	x.chars += n
-	if x.onData != nil {
-		x.onData(n)
-	}
+	return false
 }
 
 // whole reads a body that is no event stream: an error, a reply in one piece, or garbage.
 func (s *stream) whole(resp *http.Response) (*http.Response, error) {
 	defer func() { _ = s.Close() }() // everything wanted was read
-	body, err := io.ReadAll(s)
+	body, err := io.ReadAll(s.lines)
 	if err != nil {
 		return nil, err
 	}
-	trimmed := bytes.TrimSpace(body)
+	trimmed := bytes.TrimSpace(bytes.TrimPrefix(body, []byte(byteOrderMark)))
 	var c chunk
 	switch {
 	case len(trimmed) == 0:
@@ -223,32 +209,16 @@ func (s *stream) whole(resp *http.Response) (*http.Response, error) {
 	case len(c.Choices) == 0:
 		return nil, &garbageError{"JSON without choices"}
 	}
-	return s.asStream(resp, trimmed, c)
-}
-
-// asStream dresses a reply in one piece as a stream of one frame.
-func (s *stream) asStream(resp *http.Response, body []byte, c chunk) (*http.Response, error) {
-	for i := range c.Choices {
+	for i := range c.Choices { // dressed as a stream of one frame
 		c.Choices[i].Delta = c.Choices[i].Message
 	}
 	s.x.take(c)
 	if s.x.finish == "" {
 		return nil, io.ErrUnexpectedEOF
 	}
-	var m map[string]any
-	if err := json.Unmarshal(body, &m); err != nil {
-		return nil, &garbageError{"not a JSON object"}
-	}
-	choices, _ := m["choices"].([]any)
-	for _, ch := range choices {
-		if o, ok := ch.(map[string]any); ok {
-			o["delta"] = o["message"]
-			delete(o, "message")
-		}
-	}
-	line, err := json.Marshal(m)
+	line, err := c.plain()
 	if err != nil {
-		return nil, &garbageError{"not a JSON object"}
+		return nil, err
 	}
 	resp.Body = io.NopCloser(strings.NewReader("data: " + string(line) + "\n\ndata: [DONE]\n\n"))
 	return resp, nil

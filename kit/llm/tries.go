@@ -37,7 +37,10 @@ func (c *call) attempts(ctx context.Context, start func() error) (answer, error)
 				continue // no try
 			}
 		case refusal:
-			if p.status == 401 && !reread && c.d.keys.reread(c.m) {
+			if c.d.keys.setClock(c.m, *p) {
+				continue // signed anew by the other's clock; no try
+			}
+			if (p.status == 401 || p.stale) && !reread && c.d.keys.reread(c.m) {
 				reread = true
 				if c.cred, err = c.d.keys.credential(c.m); err != nil {
 					return answer{}, err
@@ -143,6 +146,10 @@ func (c *call) once(ctx context.Context, circuit *circuit, lane *lane, start fun
 	p := classifyError(err, x.sent.Load(), time.Now())
 	p.text = c.d.keys.scrub(p.text)
 	p.said = c.d.keys.scrub(p.said)
+	p.keyed = c.cred.id != ""
+	if x.chars == 0 && (p.class == limit || p.class == credit || p.class == refusal) {
+		p.paid = false // it was refused, though within a 200
+	}
 	lane.leave(false, p.class == limit)
 	settled = true
 	c.after(ctx, circuit, lane, &p, x)
