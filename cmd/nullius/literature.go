@@ -91,7 +91,10 @@ func imprint(p *literaturev1.Paper) string {
 		}
 		names = append(names, n)
 	}
-	parts := []string{strings.Join(names, ", ")}
+	var parts []string
+	if len(names) > 0 {
+		parts = append(parts, strings.Join(names, ", "))
+	}
 	if p.GetVenue() != "" {
 		parts = append(parts, p.GetVenue())
 	}

@@ -166,7 +166,13 @@ func (c *Client) fail(cause, format string, a ...any) *literature.Failure {
 
 func (c *Client) next(cause string) string {
 	if n := c.p.Next[cause]; n != "" {
-		return n
+		if !c.Keyed() {
+			return n
+		}
+		if n = strings.TrimSuffix(n, ", or "+c.p.KeyVar); !strings.HasPrefix(n, c.p.KeyVar) {
+			return n
+		}
+		return "--engine auto" // there is a key already
 	}
 	switch cause {
 	case literature.KeyRefused, literature.KeyMissing, literature.Rejected:

@@ -51,9 +51,9 @@ type work struct {
 		FirstPage *string `json:"first_page"`
 		LastPage  *string `json:"last_page"`
 	} `json:"biblio"`
-	Inverted  map[string][]int64 `json:"abstract_inverted_index"`
-	Cited     *int64             `json:"cited_by_count"`
-	Retracted *bool              `json:"is_retracted"`
+	Inverted  json.RawMessage `json:"abstract_inverted_index"`
+	Cited     *int64          `json:"cited_by_count"`
+	Retracted *bool           `json:"is_retracted"`
 }
 
 // decode reads an answer.
@@ -125,8 +125,17 @@ func Decode(body []byte, single bool) (papersOf, int64, error) {
 	if err := json.Unmarshal(body, &page); err != nil {
 		return nil, 0, err
 	}
-	if page.Results == nil {
+	counted := int64(0)
+	if page.Meta != nil {
+		counted = page.Meta.Count
+	}
+	switch {
+	case page.Results == nil && (page.Meta == nil || counted > 0):
 		return nil, 0, errors.New("no results field")
+	case page.Results == nil:
+		return nil, 0, nil
+	case len(*page.Results) == 0 && counted > 0: // silence is no proof that nothing is known
+		return nil, 0, errors.New("works are counted and none is there")
 	}
 	var out papersOf
 	for i, raw := range *page.Results {
@@ -144,11 +153,7 @@ func Decode(body []byte, single bool) (papersOf, int64, error) {
 	if len(out) == 0 && len(*page.Results) > 0 {
 		return nil, 0, errors.New("no work can be read")
 	}
-	total := int64(len(out))
-	if page.Meta != nil && page.Meta.Count > total {
-		total = page.Meta.Count
-	}
-	return out, total, nil
+	return out, max(int64(len(out)), counted), nil
 }
 
 func str(s *string) string {
@@ -243,26 +248,33 @@ func kind(workType, sourceType string) string {
 	return paper.Other
 }
 
-// abstract puts the words of an inverted index back in order.
-func abstract(inverted map[string][]int64) string {
-	last := int64(-1)
-	for _, at := range inverted {
-		for _, i := range at {
-			if i >= 0 && i < maxPosition {
-				last = max(last, i)
-			}
-		}
-	}
-	if last < 0 {
+// abstract puts the words of an inverted index back in order. What is odd in it is left out: a paper is not lost for its abstract.
+func abstract(raw json.RawMessage) string {
+	var inverted map[string]json.RawMessage
+	if json.Unmarshal(raw, &inverted) != nil {
 		return ""
 	}
-	words := make([]string, last+1)
-	for w, at := range inverted {
-		for _, i := range at {
-			if i >= 0 && i < maxPosition && (words[i] == "" || w < words[i]) {
-				words[i] = w
+	at := map[int]string{}
+	last := -1
+	for w, places := range inverted {
+		var list []float64
+		if json.Unmarshal(places, &list) != nil {
+			continue
+		}
+		for _, f := range list {
+			i := int(f)
+			if f < 0 || f >= maxPosition {
+				continue
+			}
+			last = max(last, i)
+			if old, taken := at[i]; !taken || w < old {
+				at[i] = w
 			}
 		}
+	}
+	words := make([]string, last+1)
+	for i, w := range at {
+		words[i] = w
 	}
 	return text.Clip(strings.Join(strings.Fields(strings.Join(words, " ")), " "), 4*paper.MaxAbstract)
 }

@@ -21,6 +21,34 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// TestDecode_OddAnswers: a paper is not lost for an odd abstract, nor is an answer that counts works and holds none taken for one that knows none.
+func TestDecode_OddAnswers(t *testing.T) {
+	work := func(inverted string) string {
+		return `{"meta":{"count":1},"results":[null,{"id":"W1","display_name":"A Title","abstract_inverted_index":` + inverted + `}]}`
+	}
+	for name, tt := range map[string]struct {
+		body     string
+		papers   int
+		abstract string
+		bad      bool
+	}{
+		"an index with odd positions": {work(`{"We":[0,-5],"study":[1.0],"far":[999999999],"odd":"x","none":null}`), 1, "We study", false},
+		"a list for an index":         {work(`[]`), 1, "", false},
+		"a text for an index":         {work(`"We study"`), 1, "", false},
+		"no results, none counted":    {`{"meta":{"count":0},"results":null}`, 0, "", false},
+		"no results, none told":       {`{"meta":{"count":0},"results":[]}`, 0, "", false},
+		"results without a count":     {`{"results":[]}`, 0, "", false},
+		"seven counted, none there":   {`{"meta":{"count":7},"results":[]}`, 0, "", true},
+		"seven counted, null":         {`{"meta":{"count":7},"results":null}`, 0, "", true},
+		"neither count nor results":   {`{}`, 0, "", true},
+	} {
+		papers, _, err := openalex.Decode([]byte(tt.body), false)
+		if len(papers) != tt.papers || (err != nil) != tt.bad || len(papers) > 0 && papers[0].Abstract != tt.abstract {
+			t.Errorf("%s: %+v, %v", name, papers, err)
+		}
+	}
+}
+
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte(good))
 	f.Add([]byte(`{"results":[null,{"display_name":"x","authorships":[null],"biblio":{}}]}`))

@@ -86,7 +86,7 @@ func decode(body []byte, r engine.Request) ([]paper.Paper, int64, *engine.Verdic
 			out = append(out, p)
 		}
 	}
-	if len(out) == 0 && len(*page.Data) > 0 {
+	if len(out) == 0 && (len(*page.Data) > 0 || page.Total != nil && *page.Total > 0) { // silence is no proof that nothing is known
 		return bad()
 	}
 	total := int64(len(out))
