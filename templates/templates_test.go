@@ -138,46 +138,6 @@ func drawn(t *testing.T, dir string, figures []string) {
 	}
 }
 
-func TestLiteSize_shows_the_known_effects(t *testing.T) {
-	if os.Getenv("NULLIUS_SOAK") != "1" {
-		t.Skip("takes minutes: NULLIUS_SOAK=1")
-	}
-	tests := []struct {
-		template, dataset, metric string
-		low, high                 float64
-	}{
-		{"MACE", "large", "force_rmse", 0.15, 0.19}, // of true forces of 1.56
-		{"MACE", "small", "force_rmse", 0.18, 0.4},
-		{"tensorf", "few", "psnr", 30, 33.5},
-		{"tensorf", "many", "psnr", 27, 29.5},
-		{"mobilenetV3", "digits", "test_accuracy", 0.94, 0.99},
-		{"mobilenetV3", "shapes", "test_accuracy", 0.82, 0.94},
-		{"nanoGPT", "words", "excess", 0.01, 0.08},
-		{"nanoGPT", "prose", "test_loss", 1.85, 2.2},
-		{"2d_diffusion", "rings", "kl", 0.15, 0.4},
-		{"2d_diffusion", "grid", "kl", -0.05, 0.1},
-		{"nanoGPT_lite", "words", "excess", 0.01, 0.08},
-		{"sketch_rnn", "face", "test_loss", -4.4, -4},
-		{"sketch_rnn", "house", "test_loss", -4.2, -3.85},
-		{"probes", "layer_1", "depth_r2", 0.9, 1}, // a third of it at layer 0
-		{"probes", "layer_0", "depth_r2", 0, 0.5},
-		{"probes", "layer_1", "top_accuracy", 0.8, 0.95},
-		{"probes", "chosen", "steering_success", 0.9, 1},
-		{"probes", "chosen", "unsteered_success", 0, 0.05},
-	}
-	measured := map[string]result{}
-	for _, tt := range tests {
-		if measured[tt.template] == nil {
-			dir := unpack(t, tt.template)
-			python(t, dir, "lite", "experiment.py", "--out_dir=run_0")
-			measured[tt.template] = read(t, filepath.Join(dir, "run_0", "final_info.json"))
-		}
-		if got, ok := measured[tt.template][tt.dataset].Means[tt.metric]; !ok || got < tt.low || got > tt.high {
-			t.Errorf("%s: %s/%s is %g, want %g to %g", tt.template, tt.dataset, tt.metric, got, tt.low, tt.high)
-		}
-	}
-}
-
 func TestNanoGPT_and_its_lite_form_share_their_code(t *testing.T) {
 	for _, file := range []string{"experiment.py", "evaluate.py", "plot.py"} {
 		whole, err := fs.ReadFile(templates.FS(), "nanoGPT/"+file)

@@ -41,7 +41,9 @@ func installHint(module string) string {
 		"networkx": {"python3-networkx", "networkx"}, "sympy": {"python3-sympy", "sympy"},
 		"torchvision": {"python3-torchvision", "torchvision"}, "h5py": {"python3-h5py", "h5py"},
 		"statsmodels": {"python3-statsmodels", "statsmodels"}, "einops": {"", "einops"},
-		"transformers": {"", "transformers"}, "datasets": {"", "datasets"},
+		"transformers": {"", "transformers"}, "datasets": {"", "datasets"}, "ase": {"python3-ase", "ase"}, "mace": {"", "mace-torch"},
+		"skimage": {"python3-skimage", "scikit-image"}, "configargparse": {"python3-configargparse", "ConfigArgParse"}, "transformer_lens": {"", "transformer-lens"},
+		"ema_pytorch": {"", "ema-pytorch"}, "Bio": {"python3-biopython", "biopython"}, "dateutil": {"python3-dateutil", "python-dateutil"}, "joblib": {"python3-joblib", "joblib"},
 	}
 	top := topModule(module)
 	p, known := packages[top]
