@@ -33,11 +33,22 @@ func stores(t *testing.T) map[string]func() limit.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	another := limit.Bucket()
+	another.Bucket += "_OFF"
+	off, err := conn.KV(t.Context(), another)
+	if err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(t.TempDir(), "rates.sqlite")
 	memory := limit.Memory()
+	processes := 0
 	return map[string]func() limit.Store{
 		"memory": func() limit.Store { return memory },
 		"bus":    func() limit.Store { return limit.KV(kv) },
+		"bus, clocks an hour off": func() limit.Store {
+			processes++
+			return limit.KVOff(off, time.Duration(processes%3-1)*time.Hour)
+		},
 		"file": func() limit.Store {
 			db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)")
 			if err != nil {
