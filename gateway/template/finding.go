@@ -130,8 +130,9 @@ func (r *report) sorted() []Finding {
 }
 
 // quote renders foreign text for a finding: escaped, and cut after 60 characters.
-func quote(s string) string {
-	const most = 60
+func quote(s string) string { return quoteUpTo(s, 60) }
+
+func quoteUpTo(s string, most int) string {
 	if utf8.RuneCountInString(s) > most {
 		runes := 0
 		for i := range s {

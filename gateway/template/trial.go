@@ -131,7 +131,11 @@ func (b *bench) ended(r *report, name string, limit time.Duration, res sandbox.R
 		f.Found = fmt.Sprintf("an end by signal %d", res.Signal)
 	case res.ExitCode != 0:
 		lines := strings.Split(strings.TrimSpace(said), "\n")
-		f.Found = fmt.Sprintf("exit code %d: %s", res.ExitCode, quote(lines[len(lines)-1]))
+		last := lines[len(lines)-1]
+		f.Found, f.Fix = fmt.Sprintf("exit code %d", res.ExitCode), remedyFor(last)
+		if last != "" {
+			f.Found += ": " + quoteUpTo(last, 200)
+		}
 		if at := b.lastPlace(said); at != nil {
 			f.Path = at[1]
 			f.Line, _ = strconv.Atoi(at[2]) // digits only
@@ -141,6 +145,22 @@ func (b *bench) ended(r *report, name string, limit time.Duration, res sandbox.R
 	}
 	r.add(f)
 	return false
+}
+
+// remedyFor tells what to do about errors that the sandbox makes of what works elsewhere.
+func remedyFor(said string) string {
+	for part, fix := range map[string]string{
+		"Read-only file system":  "writing under --out_dir, or with tempfile",
+		"Name or service":        "files in the template, or under data: in template.yaml: a run has no network",
+		"name resolution":        "files in the template, or under data: in template.yaml: a run has no network",
+		"Network is unreachable": "files in the template, or under data: in template.yaml: a run has no network",
+		"no display name":        `matplotlib.use("Agg"): a run has no display`,
+	} {
+		if strings.Contains(said, part) {
+			return fix
+		}
+	}
+	return ""
 }
 
 var tracePlace = regexp.MustCompile(`(?m)^\s*File "(?:` + mountRoot + `/[^/"]+/|\./)?([^"/<][^"<]*)", line ([0-9]{1,7})`)

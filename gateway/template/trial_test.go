@@ -99,7 +99,9 @@ func TestLab_names_what_fails_when_it_runs(t *testing.T) {
 		"results of no shape":   {map[string]string{"experiment.py": writes("[]")}, "run_0/final_info.json:1:1", "run_0.results", "a list"},
 		"a broken result":       {map[string]string{"experiment.py": writes(`{"noisy": {"means": {"test_error": 0,5}}}`)}, "run_0/final_info.json:1:38", "json.syntax", ""},
 		"a primary of NaN":      {map[string]string{"experiment.py": writes(`{"noisy": {"means": {"test_error": NaN}}}`)}, "run_0/final_info.json:1:36", "primary.not-finite", "NaN"},
-		"writes beside out_dir": {map[string]string{"experiment.py": argparse + "open('beside.txt', 'w')\n"}, "experiment.py:5", "run.failed", "Read-only"},
+		"writes beside out_dir": {map[string]string{"experiment.py": argparse + "open('beside.txt', 'w')\n"}, "experiment.py:5", "run.failed", "try writing under --out_dir"},
+		"a silent end":          {map[string]string{"experiment.py": argparse + "raise SystemExit(3)\n"}, "experiment.py", "run.failed", "exit code 3, expected"},
+		"a look at a server":    {map[string]string{"experiment.py": argparse + "import urllib.request\nurllib.request.urlopen('https://example.org')\n"}, "experiment.py:6", "run.failed", "a run has no network"},
 		"over its time":         {map[string]string{"experiment.py": argparse + "while True: pass\n", "template.yaml": "title: x\ntime_limit: 2s\n"}, "experiment.py", "run.time", "2s"},
 		"a plot that crashes":   {map[string]string{"plot.py": "raise RuntimeError('no paper')  # savefig()\n"}, "plot.py:1", "run.failed", "no paper"},
 		"a plot without figure": {map[string]string{"plot.py": "print('figure.png')\n"}, "plot.py", "plot.no-figure", ""},
@@ -108,7 +110,7 @@ func TestLab_names_what_fails_when_it_runs(t *testing.T) {
 			dir := starter(t, tt.edits)
 			_, findings, err := l.Try(t.Context(), dir, loadDir(t, dir))
 			errs := template.Errors(findings)
-			if err != nil || len(errs) != 1 || errs[0].Place() != tt.place || errs[0].Rule != tt.rule || !strings.Contains(errs[0].Found, tt.says) {
+			if err != nil || len(errs) != 1 || errs[0].Place() != tt.place || errs[0].Rule != tt.rule || !strings.Contains(errs[0].Text(), tt.says) {
 				t.Errorf("%v %v", findings, err)
 			}
 		})
