@@ -14,13 +14,14 @@ import (
 
 // hidden starts a process that the environment does not tell and that writes for as long as it lives.
 const hidden = `
-def hidden(wait=0.3):
+def hidden(least=1):
+    if least == 0: write("run_1/grows", b"")
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
             os.execve("/bin/sh", ["sh", "-c", "trap '' TERM HUP INT; while true; do echo x >> run_1/grows; sleep 0.01; done"], {})
         os._exit(0)
-    time.sleep(wait)
+    while not os.path.exists("run_1/grows") or os.path.getsize("run_1/grows") < least: time.sleep(0.01)
 `
 
 // nobodyWrites is stands for one that may have had no time to begin.
@@ -85,7 +86,7 @@ os.wait()`},
 		{id: "B12", name: "cores are turned off", want: "1 1\n", code: `
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); resource.prlimit(0, resource.RLIMIT_CORE, (0, 0)); say(*resource.getrlimit(resource.RLIMIT_CORE))`},
 		{id: "B13", name: "a daemon is born when the stop comes", limits: awake, end: sandbox.TimedOut, exit: 0, after: nobodyWrites, code: hidden + `
-signal.signal(15, lambda *a: (hidden(0.1), os._exit(0))); time.sleep(60)`},
+signal.signal(15, lambda *a: (hidden(0), os._exit(0))); time.sleep(60)`},
 		{id: "B14", name: "a daemon that no death of a parent reaches", after: stands, code: `
 libc.prctl(1, 0)
 if os.fork() == 0:
@@ -128,7 +129,7 @@ f = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
 sys.setrecursionlimit(1 << 30); resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, 1 << 20))
 os.execv(sys.executable, [sys.executable, "-c", "import sys; sys.setrecursionlimit(1 << 30)\ndef f(x): return f(x)\ng = lambda x: sorted([x], key=g)\ng(1)"])`},
 	}
-	if !shared { // without a cgroup only the host's free memory tells of these
+	if counted(t) { // without a cgroup only the host's free memory tells of these
 		attacks = append(attacks,
 			oom("B30", "files in memory on their way through a socket", `
 a, b = socket.socketpair()
@@ -144,6 +145,14 @@ for i in range(400):
             while True: s.send(b"x" * 65536)
         except BlockingIOError: pass
 time.sleep(5)`),
+			assault{id: "B33", name: "strict: buffers of TCP", limits: sandbox.Limits{MemoryBytes: 128 * mib}, want: "held\n", code: `
+l = socket.create_server(("127.0.0.1", 0), backlog=500); n = 0; kept = []
+for i in range(300):
+    c = socket.create_connection(l.getsockname()); s, _ = l.accept(); kept += [c, s]; c.setblocking(False)
+    try:
+        while True: n += c.send(b"x" * 65536)
+    except BlockingIOError: pass
+say("held" if n < 200 << 20 else "OPEN %d" % n)`},
 			oom("B32", "strict: segments that nobody has attached", `
 for i in range(6):
     n = call("shmget", 0, 32 << 20, 0o1600); libc.shmat.restype = ctypes.c_void_p

@@ -108,6 +108,16 @@ var levels = []struct {
 	})},
 }
 
+// counted tells whether a cgroup counts memory here.
+func counted(t *testing.T) bool {
+	t.Helper()
+	s, err := levels[0].open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Probe().MemoryWall != sandbox.WallWatchdog
+}
+
 // eachLevel runs a test at every level.
 func eachLevel(t *testing.T, f func(t *testing.T, s *sandbox.Sandbox, level string)) {
 	for _, l := range levels {

@@ -18,8 +18,7 @@ import (
 // folderPrefix begins the names of this package's temporary folders.
 const folderPrefix = "nullius-sandbox-"
 
-// folder is a temporary folder. It belongs to whoever holds the lock on it, which ends with the process: at the landlock level that is the helper too,
-// which outlives a killed parent for as long as it takes to end the program.
+// folder is a temporary folder. It belongs to whoever holds the lock on it, which ends with the process.
 type folder struct {
 	path string
 	lock *os.File

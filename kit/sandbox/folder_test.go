@@ -12,7 +12,7 @@ import (
 	"nullius.dev/kit/sandbox"
 )
 
-// TestFolders_ofTheDeadAreSwept kills an executor whose run has written a tree that resists, and starts others beside and after it.
+// TestFolders_ofTheDeadAreSwept kills an executor whose run has written a tree that resists and has stopped its helper, and starts others beside and after it.
 func TestFolders_ofTheDeadAreSwept(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil {
@@ -21,7 +21,7 @@ func TestFolders_ofTheDeadAreSwept(t *testing.T) {
 	t.Setenv("TMPDIR", dir)
 	token := fmt.Sprintf("swept-%d", time.Now().UnixNano())
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), orphanEnv+"=landlock", "NULLIUS_TOKEN="+token)
+	cmd.Env = append(os.Environ(), orphanEnv+"=landlock", "NULLIUS_TOKEN="+token, "NULLIUS_TEST_THEN=kill -STOP $PPID; ")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -52,6 +52,7 @@ func TestFolders_ofTheDeadAreSwept(t *testing.T) {
 	} else if _, err := os.Stat(filepath.Join(left[0], "tmp", "dark")); err != nil {
 		t.Error(err)
 	}
+	time.Sleep(100 * time.Millisecond)
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

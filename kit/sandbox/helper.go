@@ -29,7 +29,7 @@ const (
 	fdArgs    = 4
 	fdStatus  = 5
 	fdSelf    = 6
-	fdLast    = 7 // bubblewrap itself, or the lock on the run's folder
+	fdBwrap   = 7
 )
 
 // orders is what the parent sends to the helper before anything runs.
@@ -41,7 +41,7 @@ type orders struct {
 	OpenFiles uint64   `json:"open_files"`
 	Processes uint64   `json:"processes"`
 	DataBytes uint64   `json:"data_bytes"`     // 0: a cgroup counts
-	Mark      uint64   `json:"mark,omitempty"` // where no cgroup tells who belongs to the run
+	Mark      uint64   `json:"mark,omitempty"` // of who belongs to the run
 	Attack    string   `json:"attack,omitempty"`
 	Fence     *fence   `json:"fence,omitempty"` // landlock; strict has none
 }
@@ -242,7 +242,7 @@ func (o orders) start() (int, error) {
 			kind = filterShared
 		}
 	}
-	if err := installFilter(kind, o.Mark == 0); err != nil {
+	if err := installFilter(kind, o.DataBytes == 0); err != nil {
 		return 0, err
 	}
 	pid, err := syscall.ForkExec(name, argv, &syscall.ProcAttr{

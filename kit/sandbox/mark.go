@@ -14,15 +14,17 @@ import (
 )
 
 // noGroups stands in where no cgroup can be made. Who belongs to a run is told by a mark that its processes inherit and cannot shed: the hard limit
-// of time at real-time priority, which no run has, is a number of its own, and the filter refuses to set that limit.
+// of time at real-time priority, which no run has, is a number of its own, and the filter refuses to set that limit. At the landlock level all have it.
 type noGroups struct{}
 
 func (noGroups) wall() string { return WallWatchdog }
 func (noGroups) close()       {}
 
-func (noGroups) create(string, Limits) (group, error) {
+func (noGroups) create(string, Limits) (group, error) { return noGroup{newMark()}, nil }
+
+func newMark() uint64 {
 	const least = 1 << 50 // microseconds; far from what anybody sets
-	return noGroup{least + rand.Uint64N(1<<61)}, nil
+	return least + rand.Uint64N(1<<61)
 }
 
 type noGroup struct{ mark uint64 }
@@ -101,15 +103,11 @@ func evict(whom string, list func() []int) error {
 	}
 }
 
-// A run without a cgroup notes its mark in its folder, for those who find it after a kill.
+// A run at the landlock level notes its mark in its folder, for those who find it after a kill.
 const markFile = "mark"
 
-func (f *folder) note(g group) error {
-	n, ok := g.(noGroup)
-	if !ok {
-		return nil
-	}
-	return os.WriteFile(filepath.Join(f.path, markFile), strconv.AppendUint(nil, n.mark, 10), 0o600)
+func (f *folder) note(mark uint64) error {
+	return os.WriteFile(filepath.Join(f.path, markFile), strconv.AppendUint(nil, mark, 10), 0o600)
 }
 
 // evictMarked ends what carries the mark that was noted in a folder.

@@ -103,7 +103,9 @@ func (p *place) grants(s Spec, binds []Bind) []grant {
 	}
 	add(grantRun, "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", filepath.Join(p.folder.path, "bin"))
 	add(grantRead, etc...)
-	add(grantRead, "/proc", "/sys/devices/system/cpu")
+	// Who finds the files of a cgroup's processors there, as everybody can, must be able to read them.
+	add(grantRead, "/proc", "/sys/devices/system/cpu", "/sys/devices/system/node", "/sys/fs/cgroup/cpu.max",
+		"/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us")
 	if s.TeX {
 		add(grantRead, tex...)
 	}

@@ -60,6 +60,9 @@ func (s *Sandbox) prove(ctx context.Context) error {
 	defer func() { _ = at.remove() }()
 	var walls, memory, forks findings
 	group, gctx := errgroup.WithContext(ctx)
+	if s.level == LevelLandlock && s.users == nil {
+		group.SetLimit(1) // the limit of processes counts all of the user's
+	}
 	group.Go(func() (err error) { walls, err = s.attackWalls(gctx, at.path); return err })
 	group.Go(func() (err error) { memory, err = s.attackMemory(gctx); return err })
 	group.Go(func() (err error) { forks, err = s.attackProcesses(gctx); return err })
@@ -109,6 +112,8 @@ func (s *Sandbox) attackWith(ctx context.Context, spec Spec, b bait, out *bytes.
 	if err != nil {
 		return findings{}, Result{}, err
 	}
+	var complaint headBuffer
+	spec.Stderr = &complaint
 	res, err := s.run(ctx, spec, string(order))
 	if err != nil {
 		return findings{}, res, err
@@ -116,7 +121,7 @@ func (s *Sandbox) attackWith(ctx context.Context, spec Spec, b bait, out *bytes.
 	var f findings
 	if res.End == Exited {
 		if err := json.Unmarshal(out.Bytes(), &f); err != nil {
-			return findings{}, res, fmt.Errorf("attacker %s: exit code %d, signal %d, no answer", b.Kind, res.ExitCode, res.Signal)
+			return findings{}, res, fmt.Errorf("attacker %s: exit code %d, signal %d, no answer: %s", b.Kind, res.ExitCode, res.Signal, clip(complaint.String(), 200))
 		}
 	}
 	if f.Held == nil {

@@ -91,7 +91,6 @@ func (s *Sandbox) prepare() error {
 		return fault.Wrap(err, fault.Precondition, ReasonTooWeak,
 			"root has no real user id to drop to: %v", err).WithNext("run as an ordinary user, or give the container a wider user id map")
 	}
-	sweepFolders(s.users)
 	if s.self, err = ownImage(s.users != nil); err != nil {
 		return fault.Wrap(err, fault.Internal, ReasonBroken, "this program cannot be started as the sandbox's helper: %v", err)
 	}
@@ -99,7 +98,11 @@ func (s *Sandbox) prepare() error {
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, ReasonBroken, "no name for cgroups: %v", err)
 	}
-	return s.prepareMemory(name)
+	if err := s.prepareMemory(name); err != nil {
+		return err
+	}
+	sweepFolders(s.users) // with what a sweep of groups has not ended
+	return nil
 }
 
 // prepareMemory finds what limits memory, and looks at what else the host does

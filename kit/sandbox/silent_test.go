@@ -133,7 +133,7 @@ func orphanMain() {
 		s, err := l.open()
 		if err == nil {
 			_, err = s.Run(context.Background(), sandbox.Spec{
-				Argv: []string{"sh", "-c", "mkdir $TMPDIR/dark; chmod 0 $TMPDIR/dark; setsid sleep 300 & (sleep 300 &) ; echo up; sleep 300"},
+				Argv: []string{"sh", "-c", "mkdir $TMPDIR/dark; chmod 0 $TMPDIR/dark; setsid sleep 300 & (sleep 300 &) ; echo up; " + os.Getenv("NULLIUS_TEST_THEN") + "sleep 300"},
 				Env:  []string{"PATH=/usr/bin:/bin", "TMPDIR=/tmp", "NULLIUS_TOKEN=" + os.Getenv("NULLIUS_TOKEN")}, Stdout: os.Stdout,
 			})
 		}

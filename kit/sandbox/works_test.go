@@ -32,6 +32,11 @@ func TestWorks(t *testing.T) {
 			{"a database", "import sqlite3\nc = sqlite3.connect('db'); c.execute('create table t (x)'); c.execute('insert into t values (1)'); c.commit(); print(c.execute('select * from t').fetchall())", "[(1,)]\n"},
 			{"an event loop", "import asyncio\nasync def f():\n    p = await asyncio.create_subprocess_exec('echo', 'async', stdout=-1); return await p.communicate()\nprint(asyncio.run(f()))", "(b'async\\n', None)\n"},
 			{"the clock, a locale and random numbers", "import time, os, locale, random, uuid\nassert time.time() > 1e9 and len(os.urandom(9)) == 9 and uuid.uuid4(); print(os.cpu_count() > 0)", "True\n"},
+			{"forks in threads", "import os, threading\ncodes = []\ndef f(n):\n    pid = os.fork()\n    if pid == 0: os._exit(n)\n    codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\nt = [threading.Thread(target=f, args=(n,)) for n in range(5)]\n[x.start() for x in t]; [x.join() for x in t]; print(sorted(codes))", "[0, 1, 2, 3, 4]\n"},
+			{"code that is made at run time", jit, "42\n"},
+			{"room that is asked for", "import os\nf = os.open('f', os.O_CREAT | os.O_RDWR); os.posix_fallocate(f, 0, 1 << 20); print(os.fstat(f).st_size, os.fstat(f).st_blocks >= 2048)", "1048576 True\n"},
+			{"pairs of sockets and descriptors through them", "import socket, os\na, b = socket.socketpair(); r, w = os.pipe(); socket.send_fds(a, [b'x'], [r]); os.write(w, b'through'); print(os.read(socket.recv_fds(b, 9, 1)[1][0], 9))", "b'through'\n"},
+			{"its own limits", "import resource as r\nr.setrlimit(r.RLIMIT_CORE, (0, 0)); r.setrlimit(r.RLIMIT_NOFILE, (64, 64)); r.setrlimit(r.RLIMIT_STACK, (1 << 24, 1 << 24)); print(r.getrlimit(r.RLIMIT_NOFILE))", "(64, 64)\n"},
 			{"numpy with its BLAS", "import numpy as n\na = n.random.default_rng(0).normal(size=(200, 200)); print(round(float(n.linalg.norm(a @ n.linalg.inv(a) - n.eye(200))), 6))", "0.0\n"},
 			{"numpy with a pool", "import numpy as n, multiprocessing as m\nwith m.Pool(2) as p: print(sum(p.map(n.linalg.det, [n.eye(3), 2 * n.eye(2)])))", "5.0\n"},
 			{"a map of a file", "import numpy as n\na = n.memmap('m', dtype='f8', mode='w+', shape=(1000,)); a[:] = 1; a.flush(); print(n.memmap('m', dtype='f8').sum())", "1000.0\n"},
@@ -52,6 +57,13 @@ func TestWorks(t *testing.T) {
 	})
 }
 
+// jit is what numba and libffi do.
+const jit = `
+import ctypes, mmap, platform
+m = mmap.mmap(-1, 4096, prot=7)
+m.write(b"\xb8\x2a\0\0\0\xc3" if platform.machine() == "x86_64" else b"\x40\x05\x80\x52\xc0\x03\x5f\xd6")
+print(ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(m)))())`
+
 const spawned = `
 import multiprocessing as m
 if __name__ == '__main__':
@@ -64,6 +76,30 @@ func work(t *testing.T, s *sandbox.Sandbox, p *sandbox.Python, code string) run 
 		Argv: []string{"python", "-c", code}, Python: p, Dir: "/work", Limits: sandbox.Limits{MemoryBytes: 2 << 30, Wall: 2 * time.Minute},
 		Env:   []string{"PATH=" + p.SearchPath(), "HOME=/tmp", "TMPDIR=/tmp", "MPLBACKEND=Agg", "OPENBLAS_NUM_THREADS=1", "OMP_NUM_THREADS=1", "LC_ALL=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1"},
 		Binds: []sandbox.Bind{{Source: t.TempDir(), Target: "/work", Writable: true}},
+	})
+}
+
+// TestWorks_joblib runs joblib's workers where it is installed; NULLIUS_SOAK lets scikit-learn use them.
+func TestWorks_joblib(t *testing.T) {
+	modules, code := []string{"joblib"}, "import joblib; print(joblib.Parallel(n_jobs=2)(joblib.delayed(pow)(i, 2) for i in range(4)))"
+	if soaking {
+		modules = append(modules, "sklearn", "scipy")
+		code += `
+from sklearn.datasets import make_classification
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import cross_val_score
+x, y = make_classification(200, random_state=0)
+assert cross_val_score(RandomForestClassifier(10, n_jobs=2, random_state=0), x, y, cv=3, n_jobs=2).mean() > 0.7`
+	}
+	eachLevel(t, func(t *testing.T, s *sandbox.Sandbox, level string) {
+		p, err := s.FindPython(t.Context(), "", modules)
+		if err != nil {
+			t.Logf("not run: not installed (sudo apt-get install -y python3-joblib python3-sklearn): %v", err)
+			return
+		}
+		if r := work(t, s, p, code); r.out != "[0, 1, 4, 9]\n" || r.ExitCode != 0 {
+			t.Errorf("%q, %s, exit code %d; %s", r.out, r.End, r.ExitCode, tail(r.err))
+		}
 	})
 }
 
