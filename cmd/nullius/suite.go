@@ -111,19 +111,14 @@ func (s *suite) openSandbox(ctx context.Context, log *slog.Logger) {
 func (s *suite) attach(ctx context.Context, cfg suiteConfig, conn *bus.Conn, blobs store.Blobs) error {
 	n := rpc.NewNetwork(rpc.Options{Tracer: s.host.Component("nullius").Tracer()})
 	models := func(component string) (*llm.Door, error) {
-		h := s.host.Component(component)
 		var c struct {
 			Models llm.Config `yaml:"models"`
 		}
 		if err := config.Load(component, &c, "", os.Environ()); err != nil {
 			return nil, err
 		}
-		c.Models.Component, c.Models.SoleOwner, c.Models.Process = component, true, "all-in-one"
-		d, err := llm.Open(ctx, c.Models, llm.On{Bus: conn, Blobs: blobs, Log: h.Log(), Tracer: h.Tracer(), Meter: h.Meter()})
-		if err == nil {
-			s.host.OnStop("models of "+component, 12*time.Second, d.Close)
-		}
-		return d, err
+		c.Models.SoleOwner, c.Models.Process = true, "all-in-one"
+		return llm.Attach(s.host.Component(component), c.Models, component, conn, blobs)
 	}
 	var check *llm.Door
 	for _, attach := range []func() error{

@@ -2,9 +2,6 @@
 package main
 
 import (
-	"context"
-	"time"
-
 	"nullius.dev/kit/app"
 	"nullius.dev/kit/app/process"
 	"nullius.dev/kit/llm"
@@ -26,12 +23,10 @@ func main() {
 }
 
 func attach(h *app.Host, p process.Process, c config) error {
-	c.Models.Component = "ideation"
-	door, err := llm.Open(h.Context(), c.Models, llm.On{Bus: p.Bus, Blobs: p.Blobs, Log: h.Log(), Tracer: h.Tracer(), Meter: h.Meter()})
+	door, err := llm.Attach(h, c.Models, "ideation", p.Bus, p.Blobs)
 	if err != nil {
 		return err
 	}
-	h.OnStop("model door", 12*time.Second, func(ctx context.Context) error { return door.Close(ctx) })
 	c.Config.DataDir = p.DataDir
 	return ideation.Attach(h, p.Net, c.Config, ideation.Shared{Bus: p.Bus, Models: door, Ledger: door.Ledger(), Blobs: p.Blobs})
 }

@@ -2,9 +2,6 @@
 package main
 
 import (
-	"context"
-	"time"
-
 	"nullius.dev/kit/app"
 	"nullius.dev/kit/app/process"
 	"nullius.dev/kit/llm"
@@ -28,12 +25,10 @@ func main() {
 }
 
 func attach(h *app.Host, p process.Process, c config) error {
-	c.Models.Component = "reviewer"
-	door, err := llm.Open(h.Context(), c.Models, llm.On{Bus: p.Bus, Blobs: p.Blobs, Log: h.Log(), Tracer: h.Tracer(), Meter: h.Meter()})
+	door, err := llm.Attach(h, c.Models, "reviewer", p.Bus, p.Blobs)
 	if err != nil {
 		return err
 	}
-	h.OnStop("model door", 12*time.Second, func(ctx context.Context) error { return door.Close(ctx) })
 	shared := reviewer.Shared{Models: door, Blobs: p.Blobs}
 	if box, err := sandbox.New(h.Context(), c.Sandbox, h.Log()); err != nil {
 		h.Log().WarnContext(h.Context(), "no sandbox: PDFs are refused", "error", err)

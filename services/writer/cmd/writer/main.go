@@ -2,9 +2,6 @@
 package main
 
 import (
-	"context"
-	"time"
-
 	"nullius.dev/kit/app"
 	"nullius.dev/kit/app/process"
 	"nullius.dev/kit/fault"
@@ -29,12 +26,10 @@ func main() {
 }
 
 func attach(h *app.Host, p process.Process, c config) error {
-	c.Models.Component = "writer"
-	door, err := llm.Open(h.Context(), c.Models, llm.On{Bus: p.Bus, Blobs: p.Blobs, Log: h.Log(), Tracer: h.Tracer(), Meter: h.Meter()})
+	door, err := llm.Attach(h, c.Models, "writer", p.Bus, p.Blobs)
 	if err != nil {
 		return err
 	}
-	h.OnStop("model door", 12*time.Second, func(ctx context.Context) error { return door.Close(ctx) })
 	box, err := sandbox.New(h.Context(), c.Sandbox, h.Log())
 	if err != nil {
 		return fault.Wrap(err, fault.KindOf(err), fault.ReasonOf(err), "LaTeX needs the sandbox").WithNext(fault.NextOf(err))
