@@ -35,6 +35,10 @@ func nobodyWrites(t *testing.T, _ run, out string) {
 
 // TestAttackBeyond_processes: none outlives its run or keeps it from ending.
 func TestAttackBeyond_processes(t *testing.T) {
+	nice := "0\n"
+	if !counted(t) { // nothing else divides the processors
+		nice = "10\n"
+	}
 	timedOut := func(id, name, code string, signal int, forced bool) assault {
 		return assault{id: id, name: name, code: code, limits: awake, end: sandbox.TimedOut, exit: -1, signal: signal, forced: forced}
 	}
@@ -96,6 +100,10 @@ if os.fork() == 0:
         while True: write("run_1/grows", b"x", "ab"); time.sleep(0.005)
     time.sleep(300)
 time.sleep(0.4)`},
+		{id: "B16", name: "its place among others", want: nice, code: `
+try: os.setpriority(os.PRIO_PROCESS, 0, -5)
+except OSError: pass
+say(os.getpriority(os.PRIO_PROCESS, 0))`},
 		{id: "B15", name: "programs that become each other", limits: awake, end: sandbox.TimedOut, exit: -1, signal: 15, code: `
 os.execv("/bin/sh", ["sh", "-c", "exec sh -c \"$0\" \"$0\"", "exec sh -c \"$0\" \"$0\""])`},
 	})

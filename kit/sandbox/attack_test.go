@@ -172,6 +172,9 @@ func (a assault) against(t *testing.T, s *sandbox.Sandbox, env []string) {
 		Env:   append([]string{"PATH=/nullius/bin:/usr/bin:/bin", "HOME=/tmp", "TMPDIR=/tmp", "NULLIUS_TOKEN=" + token}, env...),
 		Binds: []sandbox.Bind{{Source: tree, Target: "/tree"}, {Source: out, Target: "/tree/run_1", Writable: true}},
 	}
+	if !a.forced { // who ends when told so must have the time to
+		spec.Grace = 3 * time.Second
+	}
 	r := do(t, s, spec)
 	if left := processesWith(t, token); len(left) > 0 {
 		t.Errorf("left behind: %v", left)

@@ -40,7 +40,7 @@ type orders struct {
 	FileBytes uint64   `json:"file_bytes"`
 	OpenFiles uint64   `json:"open_files"`
 	Processes uint64   `json:"processes"`
-	DataBytes uint64   `json:"data_bytes"`     // 0: a cgroup counts
+	DataBytes uint64   `json:"data_bytes"`     // 0: a cgroup counts and divides
 	Mark      uint64   `json:"mark,omitempty"` // of who belongs to the run
 	Attack    string   `json:"attack,omitempty"`
 	Fence     *fence   `json:"fence,omitempty"` // landlock; strict has none
@@ -146,6 +146,9 @@ func obey(r io.Reader, leaf int, fenced bool) {
 	}
 }
 
+// jobNice is how much a run stands back where no cgroup divides the processors.
+const jobNice = 10
+
 // orderStop is what the parent may say while the program runs.
 const orderStop = 'T'
 
@@ -202,6 +205,9 @@ func (o orders) start() (int, error) {
 		}
 	}
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte(jobScore), 0)
+	if o.DataBytes > 0 { // no cgroup, so nothing but this leaves others their share of the processors
+		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, jobNice)
+	}
 	name, argv := "", o.Argv
 	if o.Attack != "" {
 		name, argv = fmt.Sprintf("/proc/self/fd/%d", fdSelf), []string{"attack", attackArg, o.Attack}

@@ -70,8 +70,11 @@ func (s *Sandbox) prove(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return fault.Wrap(err, fault.Precondition, ReasonTooWeak, "no sandbox can be started on this host: %v", err).
-			WithNext(remedy(err.Error()))
+		why := err.Error()
+		if f, ok := fault.As(err); ok {
+			why = f.Message
+		}
+		return fault.New(fault.Precondition, ReasonTooWeak, "no sandbox can be started on this host: %s", why).WithNext(remedy(why))
 	}
 	p := &s.probe
 	p.Level, p.MemoryWall, p.Helper, p.Attacks = s.level, s.groups.wall(), s.self.digest, map[string]string{}
