@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"nullius.dev/gateway"
+	"nullius.dev/kit/fault"
 	"nullius.dev/kit/llm"
 	"nullius.dev/kit/rpc"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
@@ -147,6 +149,7 @@ func (c *cli) dryRun(ctx context.Context, template string, s *gatewayv1.StudySet
 	checks := c.templateChecks(ctx, template)
 	bad := false
 	var rows []estimateRow
+	var keyless error // the estimate needs no key, the study does
 	err := c.withDoor(ctx, func(d *llm.Door) error {
 		check := checkModel(d)
 		seen := map[string]bool{}
@@ -156,7 +159,11 @@ func (c *cli) dryRun(ctx context.Context, template string, s *gatewayv1.StudySet
 				continue
 			}
 			seen[name] = true
-			if err := check(ctx, name, s.GetBudgetPicoDollars() > 0 && !s.GetAllowUnpriced()); err != nil {
+			err := check(ctx, name, s.GetBudgetPicoDollars() > 0 && !s.GetAllowUnpriced())
+			switch {
+			case fault.ReasonOf(err) == "KEY_MISSING":
+				keyless = cmp.Or(keyless, err)
+			case err != nil:
 				return err
 			}
 		}
@@ -187,6 +194,9 @@ func (c *cli) dryRun(ctx context.Context, template string, s *gatewayv1.StudySet
 	}
 	if err := c.printEstimate(rows, total, s); err != nil {
 		return err
+	}
+	if keyless != nil {
+		return keyless
 	}
 	if bad {
 		return exit(exitPreflight)

@@ -171,7 +171,7 @@ func (c *cli) references(name, engine string) ([]*literaturev1.ResolvePaperReque
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, fault.Wrap(err, fault.NotFound, "FILE_UNKNOWN", "%s cannot be read: %s", name, plainly(err)).WithNext("nullius literature resolve --bibtex FILE")
 		}
 		defer f.Close()
 		in = f
@@ -191,6 +191,14 @@ func (c *cli) references(name, engine string) ([]*literaturev1.ResolvePaperReque
 		r.Engine = engine
 	}
 	return refs, keys, nil
+}
+
+// plainly is why a file cannot be used, without its path.
+func plainly(err error) string {
+	if path := (*os.PathError)(nil); errors.As(err, &path) {
+		return path.Err.Error()
+	}
+	return err.Error()
 }
 
 func (c *cli) resolveAll(ctx context.Context, cl literaturev1.LiteratureServiceClient, refs []*literaturev1.ResolvePaperRequest, keys []string, strict bool) error {

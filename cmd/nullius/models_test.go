@@ -91,6 +91,16 @@ func TestModels_test_makes_one_call_and_says_what_it_cost(t *testing.T) {
 	}
 }
 
+// TestDryRun_estimates_before_there_is_a_key: what a study may cost is told, then that it cannot start yet.
+func TestDryRun_estimates_before_there_is_a_key(t *testing.T) {
+	t.Setenv("OPENAI_API_KEY", "")
+	t.Setenv("OPENAI_API_KEY_FILE", "")
+	code, out, errOut := nullius(t, "run", "bandit_lite", "--dry-run", "--model", "gpt-4o", "--data-dir", t.TempDir(), "--address", "127.0.0.1:1")
+	if code != exitAuth || !strings.Contains(out, "writing") || !strings.Contains(out, "$") || !strings.Contains(errOut, "KEY_MISSING: openai/gpt-4o needs OPENAI_API_KEY") {
+		t.Errorf("exit code %d\n%s%s", code, out, errOut)
+	}
+}
+
 func TestDoctor_checks_keys_without_paying(t *testing.T) {
 	s := llmfault.New(t, llmfault.Answer("ready"))
 	s.Models("m-1")

@@ -39,7 +39,7 @@ func TestOutcomeOfStudy(t *testing.T) {
 				st.Ideas = append(st.Ideas, &gatewayv1.IdeaSummary{State: s})
 			}
 			c := &cli{err: &strings.Builder{}}
-			if got := c.report(outcomeOfStudy(st)); got != tc.want {
+			if got := c.report(nil, outcomeOfStudy(st)); got != tc.want {
 				t.Errorf("exit code %d, want %d", got, tc.want)
 			}
 		})

@@ -51,7 +51,8 @@ func execute(ctx context.Context, args []string, out, errOut io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	return c.report(root.ExecuteContext(ctx))
+	cmd, err := root.ExecuteContextC(ctx)
+	return c.report(cmd, err)
 }
 
 func (c *cli) root() *cobra.Command {
@@ -100,8 +101,8 @@ type usageError struct{ error }
 
 func usage(format string, a ...any) error { return usageError{fmt.Errorf(format, a...)} }
 
-// report prints an error and gives its exit code.
-func (c *cli) report(err error) int {
+// report prints an error of a command and gives its exit code.
+func (c *cli) report(cmd *cobra.Command, err error) int {
 	var code exit
 	switch {
 	case err == nil:
@@ -112,7 +113,14 @@ func (c *cli) report(err error) int {
 		return exitInterrupted
 	}
 	if u := (usageError{}); errors.As(err, &u) || strings.HasPrefix(err.Error(), "unknown command") || strings.Contains(err.Error(), "arg(s)") {
-		fmt.Fprintf(c.err, "nullius: %v\nnext: nullius help\n", err)
+		next := "nullius help"
+		if cmd != nil && cmd.HasParent() {
+			fmt.Fprintf(c.err, "nullius: %v\nusage: %s\n", err, cmd.UseLine())
+			next += strings.TrimPrefix(cmd.CommandPath(), "nullius")
+		} else {
+			fmt.Fprintf(c.err, "nullius: %v\n", err)
+		}
+		fmt.Fprintln(c.err, "next:", next)
 		return exitUsage
 	}
 	c.printFault(err)

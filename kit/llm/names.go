@@ -226,6 +226,9 @@ func (t table) nearest(name string) string {
 			best, score = n, d
 		}
 	}
+	if score > 1+len(name)/2 { // nothing looks like it
+		return "want provider/model, as nullius models lists them"
+	}
 	return "want provider/model; the nearest name is " + best
 }
 

@@ -2,6 +2,7 @@ package ideation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,7 +31,11 @@ func Import(ctx context.Context, list, file, source, licence string) (_ Imported
 	out := Imported{File: file}
 	in, err := os.Open(file)
 	if err != nil {
-		return out, fault.Wrap(err, fault.Invalid, "FIELD_INVALID", "%s cannot be opened", file).WithNext("nullius literature import --help")
+		why := err.Error()
+		if path := (*os.PathError)(nil); errors.As(err, &path) {
+			why = path.Err.Error()
+		}
+		return out, fault.Wrap(err, fault.Invalid, "FIELD_INVALID", "%s cannot be opened: %s", file, why).WithNext("nullius literature import --help")
 	}
 	defer func() { _ = in.Close() }() // it was only read
 	if err := os.MkdirAll(filepath.Dir(list), 0o700); err != nil {

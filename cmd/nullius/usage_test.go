@@ -1,0 +1,39 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestUsage_names_the_command whose arguments are wrong, how it is used and where its help is.
+func TestUsage_names_the_command(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	for name, tt := range map[string]struct {
+		args []string
+		code int
+		says []string
+	}{
+		"no model":               {[]string{"models", "test"}, exitUsage, []string{"accepts 1 arg(s)", "usage: nullius models test NAME", "next: nullius help models test\n"}},
+		"no words":               {[]string{"literature", "search"}, exitUsage, []string{"usage: nullius literature search WORDS…", "next: nullius help literature search\n"}},
+		"no study":               {[]string{"cost"}, exitUsage, []string{"usage: nullius cost NAME", "next: nullius help cost\n"}},
+		"a flag that is none":    {[]string{"ideas", "--fiel", "x"}, exitUsage, []string{"--fiel", "next: nullius help ideas\n"}},
+		"a command that is none": {[]string{"litrature"}, exitUsage, []string{"unknown command", "literature", "next: nullius help\n"}},
+		"no references":          {[]string{"literature", "resolve", "--bibtex", missing}, exitError, []string{"FILE_UNKNOWN: " + missing + " cannot be read: no such file", "next: nullius literature resolve --bibtex FILE"}},
+		"no list":                {[]string{"literature", "import", missing}, exitError, []string{missing + " cannot be opened: no such file"}},
+		"no such model":          {[]string{"models", "zzz"}, exitError, []string{`there is no model "zzz": want provider/model, as nullius models lists them`}},
+		"nearly a model":         {[]string{"models", "test", "gtp-4o"}, exitError, []string{"the nearest name is gpt-4o"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out, errOut := nullius(t, tt.args...)
+			for _, s := range tt.says {
+				if !strings.Contains(errOut, s) {
+					t.Errorf("%q is not in\n%s", s, errOut)
+				}
+			}
+			if code != tt.code || out != "" {
+				t.Errorf("exit code %d, want %d; %s", code, tt.code, out)
+			}
+		})
+	}
+}
