@@ -270,7 +270,7 @@ func TestAttackBeyond_manyFiles(t *testing.T) {
 	if soaking {
 		n = "150000"
 	}
-	besiege(t, []assault{{id: "B53", name: "small files without number", want: n + "\n", limits: sandbox.Limits{Wall: time.Minute}, code: `
+	besiege(t, []assault{{id: "B53", name: "small files without number", want: n + "\n", limits: sandbox.Limits{Wall: 10 * time.Minute}, code: `
 for i in range(` + n + `): write("run_1/%d" % i)
 say(len(os.listdir("run_1")))`, after: func(t *testing.T, _ run, out string) {
 		if found, err := filepath.Glob(filepath.Join(out, "199?")); err != nil || len(found) != 10 {

@@ -5,7 +5,8 @@
 // made of the interpreter and little else, and a real user id that owns
 // nothing on the host. Limits come from a cgroup (version 2, else version 1),
 // else from rlimits and a watchdog that sums proportional set sizes; which one
-// held is stamped on every result.
+// held is stamped on every result. Where no cgroup tells who belongs to a run,
+// a mark does that its processes inherit and cannot shed (mark.go).
 //
 // Inside, the first process of the sandbox is this binary once more (Main),
 // started by a descriptor like bubblewrap, so that no file at a path decides

@@ -42,6 +42,7 @@ type orders struct {
 	Processes uint64   `json:"processes"`
 	DataBytes uint64   `json:"data_bytes"`     // 0: a cgroup counts and divides
 	Mark      uint64   `json:"mark,omitempty"` // of who belongs to the run
+	Devices   bool     `json:"devices,omitempty"`
 	Attack    string   `json:"attack,omitempty"`
 	Fence     *fence   `json:"fence,omitempty"` // landlock; strict has none
 }
@@ -248,7 +249,7 @@ func (o orders) start() (int, error) {
 			kind = filterShared
 		}
 	}
-	if err := installFilter(kind, o.DataBytes == 0); err != nil {
+	if err := installFilter(filterSpec{kind, o.DataBytes == 0, o.Devices}); err != nil {
 		return 0, err
 	}
 	pid, err := syscall.ForkExec(name, argv, &syscall.ProcAttr{

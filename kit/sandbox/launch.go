@@ -57,7 +57,7 @@ func (s *Sandbox) launch(spec Spec, u *user, g group, attack string) (*launch, e
 	o := orders{
 		Argv: spec.Argv, Env: spec.Env, Dir: spec.Dir, Attack: attack,
 		FileBytes: spec.Limits.FileBytes, OpenFiles: uint64(spec.Limits.OpenFiles),
-		Processes: uint64(spec.Limits.Processes + ownProcesses),
+		Processes: uint64(spec.Limits.Processes + ownProcesses), Devices: len(spec.Devices) > 0,
 	}
 	if n, ok := g.(noGroup); ok {
 		o.Mark = n.mark

@@ -80,9 +80,16 @@ func (a *assembler) oneOf(e unix.Errno, values ...uint32) {
 	a.fail(e)
 }
 
-// filter assembles the system call filter: allow by default, EPERM for what reaches the kernel's less travelled parts. counted tells that a cgroup
-// counts memory, whoever holds it.
-func filter(kind filterKind, counted bool) ([]unix.SockFilter, error) {
+// filterSpec chooses the filter of a run.
+type filterSpec struct {
+	kind    filterKind
+	counted bool // a cgroup counts memory, whoever holds it
+	devices bool // the run has some: libraries for several GPUs take room in /dev/shm at once and know no other way
+}
+
+// filter assembles the system call filter: allow by default, EPERM for what reaches the kernel's less travelled parts.
+func filter(f filterSpec) ([]unix.SockFilter, error) {
+	kind := f.kind
 	arch, err := auditArch()
 	if err != nil {
 		return nil, err
@@ -102,13 +109,13 @@ func filter(kind filterKind, counted bool) ([]unix.SockFilter, error) {
 	if kind == filterShared {
 		a.answer(attributeCalls(), 0)
 	}
-	if kind == filterStrict && !counted {
+	if kind == filterStrict && !f.counted {
 		a.answer([]uintptr{unix.SYS_SHMGET, unix.SYS_MSGGET, unix.SYS_SEMGET}, unix.EPERM) // memory that no process shows
 	}
 	a.processes()
 	a.limits(kind)
 	a.memory()
-	a.files()
+	a.files(f.devices)
 	a.sockets(kind)
 	a.allow()
 	return a.p, nil
@@ -188,7 +195,7 @@ func (a *assembler) memory() {
 
 // files refuses devices; room on the disk that is taken at once, and partly beyond the limit of a file's size, faster than anybody looks; and writing
 // on a terminal for others.
-func (a *assembler) files() {
+func (a *assembler) files(devices bool) {
 	for call, mode := range mknodCalls() {
 		a.call(call, func(a *assembler) {
 			a.arg(mode)
@@ -201,6 +208,9 @@ func (a *assembler) files() {
 	}
 	a.call(unix.SYS_FALLOCATE, func(a *assembler) { // C libraries then write what they want to have
 		a.arg(1)
+		if devices {
+			a.when(unix.BPF_JEQ, 0, (*assembler).allow)
+		}
 		a.when(unix.BPF_JSET, unix.FALLOC_FL_PUNCH_HOLE, (*assembler).allow)
 		a.fail(unix.EOPNOTSUPP)
 	})
@@ -308,8 +318,8 @@ func attributeCalls() []uintptr {
 }
 
 // installFilter applies the filter to the calling thread and what it starts.
-func installFilter(kind filterKind, counted bool) error {
-	prog, err := filter(kind, counted)
+func installFilter(f filterSpec) error {
+	prog, err := filter(f)
 	if err != nil {
 		return err
 	}

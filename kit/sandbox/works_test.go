@@ -79,6 +79,23 @@ func work(t *testing.T, s *sandbox.Sandbox, p *sandbox.Python, code string) run 
 	})
 }
 
+// TestWorks_devices: who is given devices may take room in memory at once, as libraries for several GPUs do.
+func TestWorks_devices(t *testing.T) {
+	eachLevel(t, func(t *testing.T, s *sandbox.Sandbox, _ string) {
+		for devices, want := range map[string]string{"/dev/null": "0 -1\n", "": "-1 -1\n"} {
+			spec := sandbox.Spec{Argv: python(prelude + `
+f = os.open("/dev/shm/nccl", os.O_CREAT | os.O_RDWR)
+say(*[libc.syscall(N["fallocate"], f, mode, ctypes.c_long(0), ctypes.c_long(1 << 20)) for mode in (0, 1)])`)}
+			if devices != "" {
+				spec.Devices = []string{devices}
+			}
+			if r := do(t, s, spec); r.out != want {
+				t.Errorf("with %q: %q, want %q; %s", devices, r.out, want, r.err)
+			}
+		}
+	})
+}
+
 // TestWorks_joblib runs joblib's workers where it is installed; NULLIUS_SOAK lets scikit-learn use them.
 func TestWorks_joblib(t *testing.T) {
 	modules, code := []string{"joblib"}, "import joblib; print(joblib.Parallel(n_jobs=2)(joblib.delayed(pow)(i, 2) for i in range(4)))"
