@@ -110,7 +110,7 @@ var foreigners = []foreign{
 		"tools/arguments.py": "import argparse\ndef parse():\n    p = argparse.ArgumentParser()\n    p.add_argument('--out_dir')\n    return p.parse_args()\n",
 	}},
 	{name: "a search path and optional modules", modules: []string{"matplotlib", "numpy", "treesearch"}, baseline: true, files: map[string]string{
-		"experiment.py": "import argparse, sys\nfrom pathlib import Path\nfrom typing import TYPE_CHECKING\n\nsys.path.append(str(Path(__file__).parent / 'src'))\nfrom arcs.tasks import Task\nimport handler\nfrom treesearch import Tree\n" +
+		"experiment.py": "import argparse, sys\nfrom pathlib import Path\nfrom typing import TYPE_CHECKING\n\nsys.path.append(str(Path(__file__).parent / 'src'))\nfrom arcs.tasks \\\n    import Task\nimport handler\nfrom treesearch import Tree\n" +
 			"try:\n    from torch.utils.tensorboard import SummaryWriter\n    FOUND = True\nexcept ImportError:\n    FOUND = False\ntry:\n    import fused\nexcept:\n    fused = None\n" +
 			"if TYPE_CHECKING:\n    import pandas as pd\ntry:\n    import numpy\nexcept ImportError as missing:\n    raise SystemExit('install numpy') from missing\n" +
 			"def late():\n    try:\n        import tomllib_old\n    except (ImportError, OSError):\n        import tomli_old\n" +

@@ -13,7 +13,7 @@ import (
 type pySource struct {
 	name    string
 	data    []byte
-	masked  []byte // data with strings and comments blanked, same offsets
+	masked  []byte // data with strings and comments blanked and continued lines joined, same offsets
 	strings []pyString
 	imports []pyImport
 	// relative has the offsets of imports such as "from .helpers import x" that no except clause catches.
@@ -50,6 +50,11 @@ func scanPython(name string, data []byte) *pySource {
 			i = end
 		default:
 			i++
+		}
+	}
+	for i := range len(data) - 1 { // a line that goes on is one line
+		if s.masked[i] == '\\' && s.masked[i+1] == '\n' {
+			s.masked[i], s.masked[i+1] = ' ', ' '
 		}
 	}
 	s.findImports()
