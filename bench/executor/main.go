@@ -36,7 +36,7 @@ func main() {
 	var o options
 	flag.IntVar(&o.jobs, "jobs", 200, "jobs for the time from queue to start")
 	flag.IntVar(&o.gpuJobs, "gpu-jobs", 200, "jobs queued on two nodes of eight played GPUs")
-	flag.IntVar(&o.gpuSeconds, "gpu-seconds", 3, "how long each of them sleeps")
+	flag.IntVar(&o.gpuSeconds, "gpu-seconds", 3, "how long they sleep, a quarter more or less")
 	flag.Parse()
 	if err := run(context.Background(), o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -244,7 +244,8 @@ func (b *bench) collect(ctx context.Context, _ options) error {
 func (b *bench) gpus(ctx context.Context, o options) error {
 	var jobs []*executorv1.Job
 	for i := range o.gpuJobs {
-		j := b.job(fmt.Sprintf("gpu-%d", i), "sleep", fmt.Sprint(o.gpuSeconds))
+		// Not all of one length: sixteen programs that end in the same moment measure this machine's cores.
+		j := b.job(fmt.Sprintf("gpu-%d", i), "sleep", fmt.Sprintf("%.2f", float64(o.gpuSeconds)*(0.75+0.05*float64(i*7%11))))
 		j.Pool, j.Gpu = "gpu", &executorv1.Gpu{Count: 1}
 		if _, err := b.client.Submit(ctx, &executorv1.SubmitRequest{Job: j}); err != nil {
 			return err
@@ -256,13 +257,15 @@ func (b *bench) gpus(ctx context.Context, o options) error {
 	}
 	type span struct{ from, to time.Time }
 	var spans []span
+	of := map[string][]span{} // by GPU
 	for _, j := range jobs {
 		res, _, err := b.follow(ctx, j)
 		if err != nil {
 			return err
 		}
 		from := res.GetStarted().AsTime()
-		spans = append(spans, span{from, from.Add(res.GetWall().AsDuration())})
+		run := span{from, from.Add(res.GetWall().AsDuration())}
+		spans, of[res.GetGpuUuids()[0]] = append(spans, run), append(of[res.GetGpuUuids()[0]], run)
 	}
 	first, last := spans[0].from, spans[0].from
 	for _, s := range spans {
@@ -282,5 +285,17 @@ func (b *bench) gpus(ctx context.Context, o options) error {
 	}
 	fmt.Printf("%d jobs of %d s on 2 nodes of 8 played GPUs: programs ran on %.1f %% of the slots' time while the queue was not empty (aim: 95 %%)\n",
 		len(jobs), o.gpuSeconds, 100*busy.Seconds()/(16*last.Sub(first).Seconds()))
+	var gaps []time.Duration
+	for _, on := range of {
+		slices.SortFunc(on, func(a, b span) int { return a.from.Compare(b.from) })
+		for i := 1; i < len(on); i++ {
+			gaps = append(gaps, on[i].from.Sub(on[i-1].to))
+		}
+	}
+	if n := len(gaps); n > 0 {
+		slices.Sort(gaps)
+		fmt.Printf("from a program's end to the start of the next one on its GPU: p50 %.0f ms, p90 %.0f ms, p99 %.0f ms; load %s\n",
+			ms(gaps[n/2]), ms(gaps[n*9/10]), ms(gaps[(n*99+99)/100-1]), load())
+	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -38,6 +39,7 @@ type attempt struct {
 	mu sync.Mutex // guards r
 	r  *record
 
+	leave  func()                  // gives the slots back once the program is gone
 	stop   context.CancelCauseFunc // ends the attempt
 	meters []*gpuMeter
 
@@ -62,9 +64,9 @@ type delivery interface {
 	DoubleAck(context.Context) error
 }
 
-func (n *node) newAttempt(msg delivery, r *record, set []*slot) *attempt {
+func (n *node) newAttempt(msg delivery, r *record, set []*slot, leave func()) *attempt {
 	id := r.GetJob().GetJobId()
-	a := &attempt{n: n, number: r.GetAttempt(), msg: msg, id: id, job: r.GetJob(), slots: set, r: r, kill: make(chan struct{}), began: make(chan struct{})}
+	a := &attempt{n: n, leave: leave, number: r.GetAttempt(), msg: msg, id: id, job: r.GetJob(), slots: set, r: r, kill: make(chan struct{}), began: make(chan struct{})}
 	publish := func(b []byte) { _ = n.s.d.Bus.NC.Publish(logSubject(id), b) }
 	a.out = newLogStream(publish, r.GetAttempt(), executorv1.LogChunk_STDOUT)
 	a.errs = newLogStream(publish, r.GetAttempt(), executorv1.LogChunk_STDERR)
@@ -168,10 +170,12 @@ func (a *attempt) tick(ctx context.Context) {
 // run stages, runs and collects. A nil error comes with a result.
 func (a *attempt) run(ctx context.Context) (*executorv1.JobResult, error) {
 	log := a.n.s.log.With("job_id", a.id)
-	if err := a.setState(ctx, executorv1.State_STAGING); err != nil {
+	var group errgroup.Group // the broker's disk and ours at the same time
+	group.Go(func() error { return a.setState(ctx, executorv1.State_STAGING) })
+	binds, err := a.stage(ctx)
+	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	binds, err := a.stage(ctx)
 	if err != nil {
 		return a.stageFailed(ctx, err)
 	}
@@ -207,11 +211,12 @@ func (a *attempt) run(ctx context.Context) (*executorv1.JobResult, error) {
 	if cause := context.Cause(ctx); box.End == sandbox.Cancelled && !errors.Is(cause, errCancelled) {
 		return nil, cause
 	}
+	res := a.result(box, began)
+	a.gpuRecord(res)
+	a.leave()
 	if err := a.setState(context.WithoutCancel(ctx), executorv1.State_COLLECTING); err != nil {
 		return nil, err
 	}
-	res := a.result(box, began)
-	a.gpuRecord(res)
 	return a.harvest(ctx, res)
 }
 

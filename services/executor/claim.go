@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"nullius.dev/kit/bus"
 	"nullius.dev/kit/fault"
@@ -32,15 +33,14 @@ func (n *node) poisonLimit() int { return n.s.cfg.Poison }
 func (n *node) handle(ctx context.Context, msg jetstream.Msg, held *slot, chosen func()) {
 	defer chosen()
 	set := []*slot{held}
+	id := string(msg.Data())
 	defer func() { // set may have grown or, where it was given back, be empty
-		if len(set) > 0 {
-			n.slots.release(set)
-			if err := n.announce(ctx); err != nil {
-				n.s.log.DebugContext(ctx, "announce node", "error", err)
-			}
+		left := n.finished(id)
+		n.slots.release(set)
+		if left || len(set) > 0 {
+			n.tellSoon(ctx)
 		}
 	}()
-	id := string(msg.Data())
 	log := n.s.log.With("job_id", id)
 	if !n.begin(id) { // a second message of a job that this node is at
 		_ = msg.NakWithDelay(n.s.cfg.BusyDelay)
@@ -89,14 +89,16 @@ func (n *node) handle(ctx context.Context, msg jetstream.Msg, held *slot, chosen
 	// The node says that it has the job before it claims it, so that nobody
 	// who sees the claim takes it for a dead one.
 	n.slots.assign(set, id)
-	if err := n.announce(ctx); err != nil {
-		_ = msg.NakWithDelay(2 * time.Second)
-		return
-	}
+	var group errgroup.Group
+	group.Go(func() error { return n.announce(ctx) })
 	// The note comes before the claim too: who is killed between them hands
 	// the message back at the next start, before AckWait.
-	if err := n.state.write(note{Job: id, Attempt: r.GetAttempt() + 1, Reply: msg.Reply(), Instance: n.instance}); err != nil {
+	err = n.state.write(note{Job: id, Attempt: r.GetAttempt() + 1, Reply: msg.Reply(), Instance: n.instance})
+	if err != nil {
 		log.ErrorContext(ctx, "note the attempt", "error", err)
+	}
+	if err := errors.Join(err, group.Wait()); err != nil {
+		n.state.forget(id)
 		_ = msg.NakWithDelay(2 * time.Second)
 		return
 	}
@@ -106,7 +108,12 @@ func (n *node) handle(ctx context.Context, msg jetstream.Msg, held *slot, chosen
 		_ = msg.NakWithDelay(time.Duration(100+rand.IntN(400)) * time.Millisecond)
 		return
 	}
-	a := n.newAttempt(msg, r, set)
+	a := n.newAttempt(msg, r, set, func() {
+		if n.finish(id) {
+			n.slots.release(set)
+			set = nil
+		}
+	})
 	n.attempt(bus.Extract(ctx, msg.Headers()), a, a.run)
 }
 
@@ -188,6 +195,29 @@ func (n *node) avoid(ctx context.Context, r *record) bool {
 		}
 	}
 	return false
+}
+
+// finish lets a job whose program has ended leave its slots: storing its
+// results needs none. The node goes on to say that it has the job. Where as
+// many are being stored as there are slots it returns false, so that a slow
+// store slows the queue.
+func (n *node) finish(id string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.finishing) >= len(n.slots.all) {
+		return false
+	}
+	n.finishing[id] = true
+	return true
+}
+
+// finished tells whether a job had left its slots, and forgets it.
+func (n *node) finished(id string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	had := n.finishing[id]
+	delete(n.finishing, id)
+	return had
 }
 
 // begin makes one message of a job the only one that this node handles.

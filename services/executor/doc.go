@@ -14,6 +14,7 @@
 //	service.go   configuration and the verbs
 //	jobs.go      streams, buckets, and the record of a job with its CAS
 //	node.go      slots, fetching, heartbeats, recovery
+//	announce.go  what the node says of itself
 //	claim.go     what to do with a delivered message
 //	attempt.go   one attempt: stage, run, collect
 //	commit.go    how it comes into the record, or gives the job back

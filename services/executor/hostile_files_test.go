@@ -12,8 +12,8 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"nullius.dev/kit/sandbox"
 	"nullius.dev/kit/kittest"
+	"nullius.dev/kit/sandbox"
 	"nullius.dev/kit/store"
 	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
 	"nullius.dev/services/executor"

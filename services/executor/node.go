@@ -5,9 +5,11 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,7 +17,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"nullius.dev/kit/fault"
@@ -43,14 +44,15 @@ type node struct {
 	total    uint64
 	started  time.Time
 
-	mu       sync.Mutex
-	draining bool
-	lowDisk  bool
-	running  map[string]*attempt
-	handling map[string]bool // jobs of which a message is being handled
-	tell     sync.Mutex      // heartbeats in order
-	gpus     *gpuWatch
-	envs     *pyenv.Store
+	mu        sync.Mutex
+	draining  bool
+	lowDisk   bool
+	running   map[string]*attempt
+	handling  map[string]bool // jobs of which a message is being handled
+	finishing map[string]bool // jobs that have left their slots and are not committed
+	tell      announcements
+	gpus      *gpuWatch
+	envs      *pyenv.Store
 }
 
 // Run runs this machine's node until ctx ends, then drains it.
@@ -154,7 +156,7 @@ func (s *Service) newNode(ctx context.Context) (*node, error) {
 	}
 	n := &node{
 		s: s, instance: hex.EncodeToString(id[:]), state: st, slots: newSlots(cpus, devices), gpuNote: note,
-		pools: map[string]string{}, total: hostMemory(), started: time.Now(), running: map[string]*attempt{}, handling: map[string]bool{},
+		pools: map[string]string{}, total: hostMemory(), started: time.Now(), running: map[string]*attempt{}, handling: map[string]bool{}, finishing: map[string]bool{},
 	}
 	n.memory = n.total / uint64(cpus)
 	n.gpus = newGPUWatch(n)
@@ -331,26 +333,13 @@ func (n *node) reconnects(ctx context.Context) {
 	}
 }
 
-// announce writes the node's key.
-func (n *node) announce(ctx context.Context) error {
-	n.tell.Lock()
-	defer n.tell.Unlock()
-	b, err := protojson.Marshal(n.describe())
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	_, err = n.s.jobs.nodes.Put(ctx, n.instance, b)
-	return busFault(err, "announce node")
-}
-
 func (n *node) describe() *executorv1.Node {
 	n.mu.Lock()
 	draining, low := n.draining, n.lowDisk
+	finishing := slices.Sorted(maps.Keys(n.finishing))
 	n.mu.Unlock()
 	p := &executorv1.Node{
-		Name: n.s.name, Instance: n.instance, Slots: n.slots.describe(), GpuNote: n.gpuNote, Draining: draining,
+		Name: n.s.name, Instance: n.instance, Slots: n.slots.describe(), GpuNote: n.gpuNote, Draining: draining, Finishing: finishing,
 		Heartbeat: timestamppb.Now(), Started: timestamppb.New(n.started), MemoryBytes: n.total, Cpus: uint32(runtime.NumCPU()),
 	}
 	for pool := range n.pools {

@@ -92,7 +92,7 @@ func (j *jobs) holds(ctx context.Context, instance, id string) (bool, error) {
 			return true, nil
 		}
 	}
-	return false, nil
+	return contains(n.GetFinishing(), id), nil
 }
 
 // ListNodes tells of every node and of the queue.
@@ -108,6 +108,7 @@ func (s *Service) ListNodes(ctx context.Context) (*executorv1.ListNodesResponse,
 	}
 	busy := uint64(0)
 	for _, n := range nodes {
+		busy += uint64(len(n.GetFinishing()))
 		for _, sl := range n.GetSlots() {
 			if sl.GetJobId() != "" {
 				busy++

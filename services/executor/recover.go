@@ -102,13 +102,10 @@ func (n *node) resume(ctx context.Context, note note) (func(context.Context), er
 	if err != nil {
 		return nil, err
 	}
-	held := n.slots.idle(n.pools[r.GetJob().GetPool()])
-	if !note.holds(r) || held == nil {
+	if !note.holds(r) || !n.finish(note.Job) {
 		return nil, nil
 	}
 	// As with a claim: the node has the job before it says so, and notes it.
-	set := []*slot{held}
-	n.slots.assign(set, note.Job)
 	note.Instance, note.Resumed, r.Instance = n.instance, true, n.instance
 	err = n.announce(ctx)
 	if err == nil {
@@ -118,7 +115,7 @@ func (n *node) resume(ctx context.Context, note note) (func(context.Context), er
 		err = n.s.jobs.put(ctx, r)
 	}
 	if errors.Is(err, fault.Conflict) { // somebody has given it up for lost
-		n.slots.release(set)
+		n.finished(note.Job)
 		return nil, nil
 	}
 	if err != nil {
@@ -127,8 +124,11 @@ func (n *node) resume(ctx context.Context, note note) (func(context.Context), er
 	n.begin(note.Job)
 	return func(ctx context.Context) {
 		defer n.done(note.Job)
-		defer n.slots.release(set)
-		a := n.newAttempt(former{n.s.d.Bus.NC, note.Reply}, r, set)
+		defer func() {
+			n.finished(note.Job)
+			n.tellSoon(ctx)
+		}()
+		a := n.newAttempt(former{n.s.d.Bus.NC, note.Reply}, r, nil, func() {})
 		a.dir, a.limits = dir, n.limits(a.job)
 		n.s.log.InfoContext(ctx, "collecting what a former instance had run", "job_id", a.id, "attempt", a.number)
 		n.attempt(ctx, a, func(ctx context.Context) (*executorv1.JobResult, error) { return a.reap(ctx, res, nil) })

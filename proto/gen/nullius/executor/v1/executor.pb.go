@@ -2305,6 +2305,7 @@ type Node struct {
 	MemoryBytes   uint64                 `protobuf:"varint,12,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
 	Cpus          uint32                 `protobuf:"varint,13,opt,name=cpus,proto3" json:"cpus,omitempty"`
 	Draining      bool                   `protobuf:"varint,14,opt,name=draining,proto3" json:"draining,omitempty"`
+	Finishing     []string               `protobuf:"bytes,15,rep,name=finishing,proto3" json:"finishing,omitempty"` // ids of jobs whose program has ended and left its slot, and whose results are being stored
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2435,6 +2436,13 @@ func (x *Node) GetDraining() bool {
 		return x.Draining
 	}
 	return false
+}
+
+func (x *Node) GetFinishing() []string {
+	if x != nil {
+		return x.Finishing
+	}
+	return nil
 }
 
 type Probe struct {
@@ -2894,7 +2902,7 @@ const file_nullius_executor_v1_executor_proto_rawDesc = "" +
 	"\x11ListNodesResponse\x12/\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x19.nullius.executor.v1.NodeR\x05nodes\x12\x16\n" +
 	"\x06queued\x18\x02 \x01(\x04R\x06queued\x12?\n" +
-	"\roldest_queued\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\foldestQueued\"\x82\x04\n" +
+	"\roldest_queued\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\foldestQueued\"\xa0\x04\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x14\n" +
@@ -2910,7 +2918,8 @@ const file_nullius_executor_v1_executor_proto_rawDesc = "" +
 	"\astarted\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12!\n" +
 	"\fmemory_bytes\x18\f \x01(\x04R\vmemoryBytes\x12\x12\n" +
 	"\x04cpus\x18\r \x01(\rR\x04cpus\x12\x1a\n" +
-	"\bdraining\x18\x0e \x01(\bR\bdraining\"G\n" +
+	"\bdraining\x18\x0e \x01(\bR\bdraining\x12\x1c\n" +
+	"\tfinishing\x18\x0f \x03(\tR\tfinishing\"G\n" +
 	"\x05Probe\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04held\x18\x02 \x01(\bR\x04held\x12\x16\n" +
