@@ -223,19 +223,22 @@ func (c *cli) testModel(ctx context.Context, d *llm.Door, name string) error {
 	return nil
 }
 
-// ofTest makes a failure of the small call speak of it: there is no idea that goes on, and no study that has a cost.
+// ofTest makes a failure of the small call speak of it: there is no idea that goes on, no study that has a cost, and this is the test.
 func ofTest(err error) error {
-	if fault.ReasonOf(err) != "PROVIDER_UNAVAILABLE" {
+	said, ok := fault.As(err)
+	if !ok {
 		return err
 	}
-	sentence, next := err.Error(), fault.NextOf(err)
+	f := *said
 	for _, of := range []string{"; the idea goes on by itself", "; after a top-up the idea goes on"} {
-		sentence = strings.Replace(sentence, of, "", 1)
+		f.Message = strings.Replace(f.Message, of, "", 1)
 	}
-	if strings.HasPrefix(next, "nullius status") || strings.HasPrefix(next, "nullius cost") {
-		next = "nullius doctor"
+	for _, of := range []string{"nullius status", "nullius cost", "nullius models test"} {
+		if strings.HasPrefix(f.Next, of) {
+			f.Next = "nullius doctor"
+		}
 	}
-	return fault.New(fault.Unavailable, "PROVIDER_UNAVAILABLE", "%s", sentence).WithNext(next)
+	return &f
 }
 
 func orDash(s string) string {

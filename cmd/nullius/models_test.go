@@ -78,7 +78,7 @@ func TestModels_test_makes_one_call_and_says_what_it_cost(t *testing.T) {
 		t.Errorf("exit code %d after %d calls\n%s%s", code, s.Count(), out, errOut)
 	}
 	code, out, errOut = nullius(t, "models", "test", "lab/m-1")
-	if code != exitAuth || !strings.Contains(errOut, "Lab refused the key from LAB_API_KEY (401)") || strings.Contains(out+errOut, canary) {
+	if code != exitAuth || !strings.Contains(errOut, "Lab refused the key from LAB_API_KEY (401)") || !strings.Contains(errOut, "next: nullius doctor") || strings.Contains(out+errOut, canary) {
 		t.Errorf("exit code %d\n%s%s", code, out, errOut)
 	}
 	code, out, errOut = nullius(t, "models", "test", "lab/m-1")

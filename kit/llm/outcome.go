@@ -20,7 +20,11 @@ func (r Reply) Outcome(o Origin) (reason, sentence, next string) {
 		}
 		return "CONTEXT_TOO_LONG", fmt.Sprintf("The prompt of %s is too long for %s.", o.Step, r.Model), again
 	case Refused:
-		return "LLM_REFUSED", fmt.Sprintf("%s refused %s of %s: %q.", r.Model, o.Call, o.Step, clip(oneLine(r.Text), 200)), again
+		why := ""
+		if text := oneLine(r.Text); text != "" { // Claude gives none, mostly
+			why = fmt.Sprintf(": %q", clip(text, 200))
+		}
+		return "LLM_REFUSED", fmt.Sprintf("%s refused %s of %s%s.", r.Model, o.Call, o.Step, why), again
 	case Filtered:
 		return "LLM_REFUSED", fmt.Sprintf("%s refused %s of %s: %q.", r.Model, o.Call, o.Step, "the provider's filter stopped it"), again
 	}

@@ -2,6 +2,9 @@ package llm
 
 import (
 	"fmt"
+	"math"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -157,7 +160,9 @@ func Dollars(pico int64) string {
 		cents := (pico + unit/200) / (unit / 100)
 		return fmt.Sprintf("%s$%d.%02d", sign, cents/100, cents%100)
 	default:
-		return fmt.Sprintf("%s$%.2g", sign, float64(frac)/unit)
+		v := float64(frac) / unit
+		small := strconv.FormatFloat(v, 'f', int(math.Ceil(-math.Log10(v)))+1, 64) // two digits that count, never an exponent
+		return sign + "$" + strings.TrimRight(small, "0")
 	}
 }
 

@@ -164,3 +164,14 @@ func TestDoor_Chat_says_which_key_a_compatible_server_refused(t *testing.T) {
 		}
 	}
 }
+
+// TestReply_Outcome_without_words: a refusal that says nothing has no empty quotation.
+func TestReply_Outcome_without_words(t *testing.T) {
+	o := llm.Origin{Scope: []string{"s-1", "idea-1"}, Step: "review", Call: "reviewer-1"}
+	for text, want := range map[string]string{"": "m refused reviewer-1 of review.", "no,\nsorry": `m refused reviewer-1 of review: "no, sorry".`} {
+		reason, sentence, _ := llm.Reply{Model: "m", Finish: llm.Refused, Text: text}.Outcome(o)
+		if reason != "LLM_REFUSED" || sentence != want {
+			t.Errorf("got %s %q, want %q", reason, sentence, want)
+		}
+	}
+}
