@@ -17,6 +17,10 @@ func TestList_Clean(t *testing.T) {
 		{"a greeting", "Sure, here is the section:\nText.", "F01", "Text."},
 		{"reasoning in front", "<think>hm</think>\nText.", "F01", "Text."},
 		{"closing talk", "Text.\n\nLet me know if you need anything else!", "F01", "Text."},
+		{"talk in another language", "Selbstverständlich, hier ist der Abschnitt:\n\nText.\n\nIch hoffe, das hilft! Gern mehr davon.", "F01", "Text."},
+		{"talk in another script", "好的，以下是我的回答：\n\nText.\n\n希望对你有帮助！", "F01", "Text."},
+		{"tags around the text", "<response>\n<answer>\nText.\n</answer>\n</response>", "F01", "Text."},
+		{"a tool's call in front", "<tool_call>\n{\"name\": \"think\"}\n</tool_call>\nText.", "F01", "Text."},
 		{"the end of the document", "Text.\n\\end{document}\nMore.", "F02", "Text.\n\nMore."},
 		{"preamble lines", "\\usepackage{evil}\nText.", "F02", "Text."},
 		{"HTML", "A <b>bold</b> word.<br>", "F03", "A bold word."},
@@ -117,9 +121,15 @@ It falls from \measured[pm]{run_0/noise_0.3/mse_x} to \measured{change(run_1/d/m
 \end{itemize}`
 
 func TestList_Clean_keepsCleanText(t *testing.T) {
-	l := check.List{}
-	if got := l.Clean(clean, check.Known{}); got != strings.ReplaceAll(clean, "", "") {
-		t.Errorf("changed:\n%s\nfindings %v", got, l.Findings)
+	for _, text := range []string{
+		clean,
+		"We ask two questions:\n\n\\begin{enumerate}\n\\item one\n\\item two\n\\end{enumerate}\n\nBoth are open.", // no talk in front
+		"Text.\n\nThere are $n!$ orders; none of them stands out.",
+	} {
+		l := check.List{}
+		if got := l.Clean(text, check.Known{}); got != text {
+			t.Errorf("changed:\n%s\nfindings %v", got, l.Findings)
+		}
 	}
 }
 

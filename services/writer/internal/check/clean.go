@@ -17,6 +17,11 @@ var (
 	fenceLine  = regexp.MustCompile("(?m)^[ \t]*(```|~~~).*$")
 	greeting   = regexp.MustCompile(`(?i)^\s*(sure|certainly|of course|okay|ok|absolutely|great|here(?:'s| is| are)\b|below is|as requested|i have|i've|i will|let me|thank you|thanks)[^\n]{0,300}(?:[:.!])\s*\n`)
 	farewell   = regexp.MustCompile(`(?is)\n\s*(let me know|i hope|feel free|please let me|if you (?:need|would|want)|would you like|this (?:section|draft) (?:now|should))[^\n]*\s*$`)
+	leadIn     = regexp.MustCompile(`^\s*[^\n\\$%]{1,300}[:：]\s*\n[ \t]*\n\s*`)     // in any language
+	leadsTo    = regexp.MustCompile(`^(?:\\begin\b|\\\[|\$\$|[-*+] |\d{1,2}[.)] )`) // what a text's own colon leads to
+	parting    = regexp.MustCompile(`\n[ \t]*\n[ \t]*[^\n\\$%]{1,300}[!！][^\n\\$%]{0,300}\s*$`)
+	toolBlock  = regexp.MustCompile(`(?s)<(tool_calls?|tool_use|function_calls?|scratchpad|reasoning|analysis)>.*?</(?:tool_calls?|tool_use|function_calls?|scratchpad|reasoning|analysis)>`)
+	tagLine    = regexp.MustCompile(`(?m)^[ \t]*</?[A-Za-z][\w-]{1,40}>[ \t]*(?:\n|$)`)
 	refusal    = regexp.MustCompile(`(?i)^\s*(i'?m sorry|i am sorry|sorry,|i cannot|i can't|i'm unable|i am unable|as an ai|i'm not able|unfortunately, i)`)
 	docLines   = regexp.MustCompile(`(?m)^[ \t]*\\(documentclass|usepackage|title|author|date|maketitle|bibliographystyle|bibliography|begin\s*\{document\}|end\s*\{document\}|appendix|tableofcontents|graphicspath)\b[^\n]*$`)
 	endDoc     = regexp.MustCompile(`\\(?:end|begin)\s*\{document\}`)
@@ -73,6 +78,10 @@ func (l *List) unpack(s string) string {
 		l.mended("F01", "reasoning in front of the text was removed")
 		s = t
 	}
+	if t := tagLine.ReplaceAllString(toolBlock.ReplaceAllString(s, ""), ""); t != s && strings.TrimSpace(t) != "" {
+		l.mended("F01", "tags around the text were removed")
+		s = t
+	}
 	if m := fenceBlock.FindAllStringSubmatch(s, -1); len(m) == 1 && len(m[0][1])*2 > len(s) {
 		l.mended("F01", "a code fence around the text was removed")
 		s = m[0][1]
@@ -85,6 +94,14 @@ func (l *List) unpack(s string) string {
 			l.mended("F01", "a greeting was removed")
 			s = t
 		}
+	}
+	if at := leadIn.FindString(s); at != "" && strings.TrimSpace(s[len(at):]) != "" && !leadsTo.MatchString(s[len(at):]) {
+		l.mended("F01", "a line in front of the text was removed")
+		s = s[len(at):]
+	}
+	if t := parting.ReplaceAllString(s, "\n"); t != s {
+		l.mended("F01", "closing talk was removed")
+		s = t
 	}
 	if t := farewell.ReplaceAllString(s, "\n"); t != s {
 		l.mended("F01", "closing talk was removed")
