@@ -123,6 +123,7 @@ func TestGPU_AnApplicationsErrorFailsTheJobAlone(t *testing.T) {
 }
 
 func TestGPU_AFaultMovesTheJobAndQuarantinesTheSlot(t *testing.T) {
+	t.Parallel()
 	for name, break_ := range map[string]func(*gpu.State){
 		"hardware":   func(s *gpu.State) { s.Events = append(s.Events, gpu.Event{UUID: "GPU-0", XID: 79}) },
 		"a reset":    func(s *gpu.State) { s.Events = append(s.Events, gpu.Event{UUID: "GPU-0", XID: 48}) },

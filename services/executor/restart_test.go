@@ -254,6 +254,7 @@ func TestRestart_AKilledExecutorGoesOnAtOnce(t *testing.T) {
 }
 
 func TestRestart_AnotherExecutorTakesALostJob(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	first := c.child(t, childOrders{State: "a", Node: "a"})
 	j := c.slowJob("lost")
@@ -336,6 +337,7 @@ func TestRestart_AStoppedExecutorGivesItsJobBack(t *testing.T) {
 }
 
 func TestRestart_AZombieExecutorIsSuperseded(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	first := c.child(t, childOrders{State: "a", Node: "a"})
 	j := c.slowJob("zombie")
@@ -435,6 +437,7 @@ func TestRestart_TwoProcessesCannotShareAStateFolder(t *testing.T) {
 }
 
 func TestRestart_AJobOutlivesABrokerThatIsAway(t *testing.T) {
+	t.Parallel()
 	c, broker := newKillable(t)
 	b := broker()
 	c.connect(t)
