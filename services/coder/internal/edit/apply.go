@@ -38,11 +38,11 @@ func (d *doc) writePart(p part, by int) bool {
 	}
 	changed := w.changed && !sameLines(d.lines[p.start:p.end], w.lines)
 	if changed {
-		old := make([]string, 0, p.end-p.start)
 		for _, l := range d.lines[p.start:p.end] {
-			old = append(old, rtrim(l.text))
+			if s := rtrim(l.text); s != "" && d.gone[s] == 0 {
+				d.gone[s] = by
+			}
 		}
-		d.gone = append(d.gone, goneText{by: by, lines: old})
 		d.changed = true
 	}
 	d.splice(p.start, p.end, w.lines)
@@ -74,7 +74,7 @@ func (w *partWriter) file(i int) {
 }
 
 func (w *partWriter) keep(i int) {
-	f := w.p.at[i]
+	f := w.p.line(i)
 	if f < 0 {
 		return // a blank line that only the model has
 	}
@@ -87,7 +87,7 @@ func (w *partWriter) keep(i int) {
 // drop leaves a line out. Blank lines of the file that the block did not show go only when the
 // lines on both sides go.
 func (w *partWriter) drop(i int, inRun bool) {
-	f := w.p.at[i]
+	f := w.p.line(i)
 	if f < 0 {
 		return
 	}

@@ -42,6 +42,7 @@ func (pl *planner) block(b *BlockReport, d *doc, i int) (warn string, prob *prob
 	if lazy != "" && countElisions(o.replace) > countElisions(o.search) {
 		return "", leftOut("REPLACE", lazy)
 	}
+	d.want = o.hint
 	f := climb(d, text{o.search, o.replace}, pl.policy)
 	if lazy != "" && f.any() && !slices.Contains(f.rungs, elisionRung) {
 		return "", leftOut("REPLACE", lazy)
@@ -177,7 +178,7 @@ func (pl *planner) notFound(b *BlockReport, d *doc, o op, i int) (string, *probl
 // alreadyDone says whether REPLACE stands in the file with enough text that SEARCH lacks.
 func alreadyDone(d *doc, o op) bool {
 	t := text{search: o.replace}.edges().search
-	if len(t) == 0 || len(indexAll(d.view(normRight), normRight.all(t))) == 0 {
+	if len(t) == 0 || len(index(d.view(normRight), normRight.all(t), 1)) == 0 {
 		return false
 	}
 	have := map[string]bool{}
@@ -195,15 +196,9 @@ func alreadyDone(d *doc, o op) bool {
 
 // replacedBy names the earlier block whose match held a line of SEARCH that is gone now.
 func replacedBy(d *doc, search []string) int {
-	file := d.view(normRight)
 	for _, s := range search {
-		if s = rtrim(s); s == "" {
-			continue
-		}
-		for _, g := range d.gone {
-			if slices.Contains(g.lines, s) && !slices.Contains(file, s) {
-				return g.by
-			}
+		if by := d.gone[rtrim(s)]; by > 0 && !d.holds(rtrim(s)) {
+			return by
 		}
 	}
 	return 0
@@ -214,16 +209,11 @@ func (pl *planner) repeatOf(i int, path string) int {
 	o := pl.ops[i]
 	for j := 0; j < i; j++ {
 		p := pl.ops[j]
-		if p.kind == o.kind && slices.Equal(p.search, o.search) && slices.Equal(p.replace, o.replace) && pl.samePath(p, path) {
+		if p.kind == o.kind && slices.Equal(p.search, o.search) && slices.Equal(p.replace, o.replace) && (pl.named[j] == path || pl.used[j] == path) {
 			return p.number
 		}
 	}
 	return 0
-}
-
-func (pl *planner) samePath(o op, path string) bool {
-	p, _, prob := pl.resolve(o)
-	return prob == nil && p == path
 }
 
 func untouched(d *doc, hits []hit) []hit {

@@ -1,6 +1,9 @@
 package edit
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // part is one stretch of the file that a block matches.
 type part struct {
@@ -8,7 +11,15 @@ type part struct {
 	search     []string // compared with replace to find what the model changed
 	replace    []string
 	out        []string // replace as it is written; nil: as given
-	at         []int    // for each line of search its line in the file, -1: none
+	at         []int    // for each line of search its line in the file, -1: none; nil: they lie one behind the other from start
+}
+
+// line gives the file's line of a line of search.
+func (p part) line(i int) int {
+	if p.at == nil {
+		return p.start + i
+	}
+	return p.at[i]
 }
 
 // hit is one place where a block fits: one part, or several around elisions.
@@ -139,7 +150,7 @@ func climbPlain(d *doc, t text, p Policy) found {
 // straight finds search line by line under a normalisation; the replacement is written as given.
 func straight(d *doc, t text, n norm) []hit {
 	var out []hit
-	for _, i := range indexAll(d.view(n), n.all(t.search)) {
+	for _, i := range d.places(indexAll(d.view(n), n.all(t.search))) {
 		out = append(out, hit{parts: []part{linear(i, t.search, t.replace, nil)}})
 	}
 	return out
@@ -147,28 +158,31 @@ func straight(d *doc, t text, n norm) []hit {
 
 // linear is a part whose lines lie one to one in the file.
 func linear(start int, search, replace, out []string) part {
-	at := make([]int, len(search))
-	for i := range at {
-		at[i] = start + i
+	return part{start: start, end: start + len(search), search: search, replace: replace, out: out}
+}
+
+// maxPlaces bounds the places that are weighed against each other: more than a reply could tell apart.
+const maxPlaces = 2000
+
+// places leaves out what lies far from the line that the block names, when there are very many.
+func (d *doc) places(at []int) []int {
+	if len(at) <= maxPlaces {
+		return at
 	}
-	return part{start: start, end: start + len(search), search: search, replace: replace, out: out, at: at}
+	from, _ := slices.BinarySearch(at, d.want-1)
+	from = min(max(0, from-maxPlaces/2), len(at)-maxPlaces)
+	return at[from : from+maxPlaces]
 }
 
 // indexAll gives every start of needle in hay, overlapping ones too, in linear time (Knuth, Morris, Pratt).
-func indexAll(hay, needle []string) []int {
+func indexAll(hay, needle []string) []int { return index(hay, needle, len(hay)) }
+
+// index gives the first starts of needle in hay, at most so many.
+func index(hay, needle []string, most int) []int {
 	if len(needle) == 0 || len(needle) > len(hay) {
 		return nil
 	}
-	fail := make([]int, len(needle))
-	for i, k := 1, 0; i < len(needle); i++ {
-		for k > 0 && needle[i] != needle[k] {
-			k = fail[k-1]
-		}
-		if needle[i] == needle[k] {
-			k++
-		}
-		fail[i] = k
-	}
+	fail := failures(needle)
 	var out []int
 	for i, k := 0, 0; i < len(hay); i++ {
 		for k > 0 && (k == len(needle) || hay[i] != needle[k]) {
@@ -178,7 +192,9 @@ func indexAll(hay, needle []string) []int {
 			k++
 		}
 		if k == len(needle) {
-			out = append(out, i-len(needle)+1)
+			if out = append(out, i-len(needle)+1); len(out) >= most {
+				break
+			}
 		}
 	}
 	return out
@@ -200,6 +216,21 @@ func comment(l string) (string, bool) {
 
 func words(s string) []string {
 	return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return r < 'a' || r > 'z' })
+}
+
+// failures gives for each beginning of needle the length of its longest proper end that it begins with too.
+func failures(needle []string) []int {
+	fail := make([]int, len(needle))
+	for i, k := 1, 0; i < len(needle); i++ {
+		for k > 0 && needle[i] != needle[k] {
+			k = fail[k-1]
+		}
+		if needle[i] == needle[k] {
+			k++
+		}
+		fail[i] = k
+	}
+	return fail
 }
 
 // elision says whether a line stands for lines left out, and whether it does so as a comment.

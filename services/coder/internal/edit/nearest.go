@@ -25,22 +25,22 @@ func (pl *planner) explainMissing(d *doc, o op) (cause, hint string) {
 		if e == d.path {
 			continue
 		}
-		if other, prob := pl.doc(e); prob == nil && len(indexAll(other.view(normRight), normRight.all(t.search))) > 0 {
+		if other, prob := pl.doc(e); prob == nil && len(index(other.view(normRight), normRight.all(t.search), 1)) > 0 {
 			return fmt.Sprintf("SEARCH is not in %s, only in %s", d.path, e), ""
 		}
 	}
 	if r := (text{search: o.replace}).edges().search; len(r) > 0 && len(o.anchors) == 0 {
-		if at := indexAll(d.view(normRight), normRight.all(r)); len(at) > 0 {
+		if at := index(d.view(normRight), normRight.all(r), 1); len(at) > 0 {
 			return fmt.Sprintf("SEARCH is not in %s, but your REPLACE stands on lines %d to %d already", d.path, at[0]+1, at[0]+len(r)), showRegion(d, at[0], at[0]+len(r))
 		}
 	}
 	for _, v := range pl.tree.Older[d.path] {
-		if old := newDoc(d.path, v.Data, true); len(indexAll(old.view(normRight), normRight.all(t.search))) > 0 {
+		if old := newDoc(d.path, v.Data, true); len(index(old.view(normRight), normRight.all(t.search), 1)) > 0 {
 			start, _ := nearestRegion(d, t.search)
 			return fmt.Sprintf("SEARCH matches an older version of %s (%s), not the file as it stands now", d.path, v.Label), showRegion(d, start, start+len(t.search))
 		}
 	}
-	if at := indexAll(squash(d.texts()), squash(t.search)); len(at) > 0 {
+	if at := index(squash(d.texts()), squash(t.search), 1); len(at) > 0 {
 		return fmt.Sprintf("SEARCH differs from lines %d to %d of %s in spaces or indent only", at[0]+1, at[0]+len(t.search), d.path),
 			showRegion(d, at[0], at[0]+len(t.search))
 	}
@@ -115,13 +115,29 @@ func nearestRegion(d *doc, search []string) (start int, score float64) {
 	return start, score
 }
 
-var wordRE = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]{2,}`)
+// maxWords bounds the names of a line that are looked at.
+const maxWords = 12
+
+// names gives the names of a line that have three letters or more; by hand, since a whole file is read so.
+func names(l string) (out []string) {
+	l = clip(l, maxCompare)
+	for i := 0; i < len(l) && len(out) < maxWords; i++ {
+		from := i
+		for i < len(l) && (l[i] == '_' || l[i]|0x20 >= 'a' && l[i]|0x20 <= 'z' || i > from && l[i] >= '0' && l[i] <= '9') {
+			i++
+		}
+		if i-from > 2 {
+			out = append(out, l[from:i])
+		}
+	}
+	return out
+}
 
 // voteByWords is for blocks of which no line is in the file as it stands.
 func voteByWords(file, search []string) map[int]float64 {
 	where := map[string][]int{}
 	for i, l := range file {
-		for _, w := range wordRE.FindAllString(clip(l, maxCompare), 12) {
+		for _, w := range names(l) {
 			if n := len(where[w]); n < 20 && (n == 0 || where[w][n-1] != i) {
 				where[w] = append(where[w], i)
 			}
@@ -132,7 +148,7 @@ func voteByWords(file, search []string) map[int]float64 {
 		if k == 60 {
 			break
 		}
-		for _, w := range wordRE.FindAllString(clip(s, maxCompare), 12) {
+		for _, w := range names(s) {
 			for _, i := range where[w] {
 				votes[i-k] += 1 / float64(len(where[w]))
 			}
@@ -193,11 +209,16 @@ func Fenced(s, info string) string {
 
 var defRE = regexp.MustCompile(`^\s*(?:(?:async\s+)?def|class)\s+\w+|^if __name__`)
 
+// isDefinition looks at most lines without the expression, which costs more.
+func isDefinition(l string) bool {
+	return (strings.Contains(l, "def ") || strings.Contains(l, "class ") || strings.HasPrefix(l, "if __name__")) && defRE.MatchString(l)
+}
+
 // definitions lists the functions and classes of a file.
 func definitions(d *doc) string {
 	var out []string
 	for i, l := range d.lines {
-		if defRE.MatchString(l.text) {
+		if isDefinition(l.text) {
 			out = append(out, fmt.Sprintf("line %d: %s", i+1, clip(rtrim(l.text), 100)))
 		}
 		if len(out) == maxRegion {
@@ -222,13 +243,17 @@ func ambiguousCause(d *doc, f found) string {
 		}
 		places = append(places, d.place(h.start()))
 	}
-	return fmt.Sprintf("SEARCH fits %d places of %s: %s", len(f.hits), d.path, strings.Join(places, "; "))
+	many := fmt.Sprint(len(f.hits))
+	if len(f.hits) == maxPlaces {
+		many += " or more"
+	}
+	return fmt.Sprintf("SEARCH fits %s places of %s: %s", many, d.path, strings.Join(places, "; "))
 }
 
 // place names a line for the model: "line 57, in def evaluate".
 func (d *doc) place(i int) string {
 	for j := i; j >= 0; j-- {
-		if l := d.lines[j].text; defRE.MatchString(l) && (j == i || len(indentOf(l)) < len(indentOf(d.lines[i].text)) || isBlank(d.lines[i].text)) {
+		if l := d.lines[j].text; isDefinition(l) && (j == i || len(indentOf(l)) < len(indentOf(d.lines[i].text)) || isBlank(d.lines[i].text)) {
 			return fmt.Sprintf("line %d, in %s", i+1, clip(strings.TrimRight(strings.TrimSpace(l), ":"), 60))
 		}
 	}

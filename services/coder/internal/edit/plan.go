@@ -17,8 +17,10 @@ type planner struct {
 	blocked  map[string]bool // files that a block changes
 	prev     string          // file of the block before
 	ops      []op
-	hints    int  // blocks whose nearest region was looked up
-	guessed  bool // the file that was resolved last was found by its text
+	named    []string // per op, the file that its name stood for
+	used     []string // per op, the file that it was settled to be for
+	hints    int      // blocks whose nearest region was looked up
+	guessed  bool     // the file that was resolved last was found by its text
 }
 
 // maxHints bounds the failing blocks that are explained in detail.
@@ -117,7 +119,7 @@ func planOps(t Tree, ops []op, p Policy) (Changes, Report) {
 	if len(ops) == 0 {
 		return nil, Report{Status: NoEdits}
 	}
-	pl := &planner{tree: t, policy: p, editable: p.editable(t), docs: map[string]*doc{}, blocked: map[string]bool{}, ops: ops}
+	pl := &planner{tree: t, policy: p, editable: p.editable(t), docs: map[string]*doc{}, blocked: map[string]bool{}, ops: ops, named: make([]string, len(ops)), used: make([]string, len(ops))}
 	var rep Report
 	firstBad, malformed, forbidden := Class(""), false, false
 	for i := range ops {
@@ -133,6 +135,7 @@ func planOps(t Tree, ops []op, p Policy) (Changes, Report) {
 			rep.bad = append(rep.bad, ops[i])
 		} else {
 			o := pl.ops[i]
+			pl.used[i] = b.Path
 			o.name = b.Path // settled: a retry must not look it up anew
 			rep.kept = append(rep.kept, o)
 		}
@@ -180,7 +183,7 @@ func (pl *planner) step(i int) (BlockReport, []string, *problem) {
 	if prob != nil {
 		return b, nil, prob
 	}
-	b.Path, pl.prev = path, path
+	b.Path, pl.prev, pl.named[i] = path, path, path
 	var warns []string
 	if warn != "" {
 		warns, b.Corrected, b.ByContent = append(warns, warn), true, pl.guessed
@@ -281,13 +284,21 @@ func filled(lines []string) int {
 
 // lazyLine finds a comment that stands for code left out and is in neither SEARCH nor the file.
 func lazyLine(lines, search []string, d *doc) string {
+	var have map[string]bool
 	for _, l := range lines {
 		if _, comment := elision(l); !comment {
 			continue
 		}
-		want := strings.TrimSpace(l)
-		same := func(s string) bool { return strings.TrimSpace(s) == want }
-		if !slices.ContainsFunc(search, same) && !slices.ContainsFunc(d.texts(), same) {
+		if have == nil {
+			have = map[string]bool{}
+			for _, s := range search {
+				have[strings.TrimSpace(s)] = true
+			}
+			for _, f := range d.lines {
+				have[strings.TrimSpace(f.text)] = true
+			}
+		}
+		if !have[strings.TrimSpace(l)] {
 			return l
 		}
 	}

@@ -116,7 +116,7 @@ func (pl *planner) byContent(o op, least int) string {
 		if prob != nil || !d.existed && !d.changed {
 			continue
 		}
-		switch n := len(indexAll(d.view(normRight), want)); {
+		switch n := len(index(d.view(normRight), want, 2)); {
 		case n == 1 && found == "":
 			found = e
 		case n > 0:
@@ -150,7 +150,7 @@ func (pl *planner) doc(path string) (*doc, *problem) {
 func (pl *planner) divide(o op) (op, *problem) {
 	path, _, prob := pl.resolve(o)
 	if prob != nil && o.name == "" {
-		for k := len(o.dividers) - 1; k >= 0; k-- {
+		for k := len(o.dividers) - 1; k >= max(0, len(o.dividers)-maxCuts); k-- {
 			if cut := o.cut(o.dividers[k]); pl.byContent(cut, minContent) != "" {
 				return cut, nil
 			}
@@ -163,9 +163,9 @@ func (pl *planner) divide(o op) (op, *problem) {
 	if prob != nil {
 		return o, prob
 	}
+	times := prefixCounts(d.view(normExact), o.body)
 	for k := len(o.dividers) - 1; k >= 0; k-- {
-		at := o.dividers[k]
-		if at > 0 && len(indexAll(d.view(normExact), o.body[:at])) == 1 {
+		if at := o.dividers[k]; at > 0 && times[at] == 1 {
 			return o.cut(at), nil
 		}
 	}
@@ -173,6 +173,28 @@ func (pl *planner) divide(o op) (op, *problem) {
 		return o.cut(at), nil
 	}
 	return o, &problem{class: Malformed, cause: "several ======= lines, and no way to cut the block there matches the file exactly once; use markers of 9 characters when the content holds such lines"}
+}
+
+// maxCuts bounds the dividers of an unnamed block that all files are searched for.
+const maxCuts = 50
+
+// prefixCounts says for each length how often that many first lines of body stand in hay, in linear time: the counts of longer prefixes are passed on
+// to what they end with (Knuth, Morris, Pratt).
+func prefixCounts(hay, body []string) []int {
+	fail, times := failures(body), make([]int, len(body)+1)
+	for i, k := 0, 0; i < len(hay); i++ {
+		for k > 0 && (k == len(body) || hay[i] != body[k]) {
+			k = fail[k-1]
+		}
+		if k < len(body) && hay[i] == body[k] {
+			k++
+		}
+		times[k]++
+	}
+	for k := len(body); k > 0; k-- {
+		times[fail[k-1]] += times[k]
+	}
+	return times
 }
 
 func (o op) cut(at int) op {

@@ -5,7 +5,7 @@ import "strings"
 // findIndentShift is L4: one prefix added to, or removed from, every line that is not blank explains the file.
 func findIndentShift(t *try) []hit {
 	var out []hit
-	for _, i := range indexAll(t.d.view(normTrim), normTrim.all(t.search)) {
+	for _, i := range t.d.places(indexAll(t.d.view(normTrim), normTrim.all(t.search))) {
 		prefix, add, ok := shiftAt(t.d, i, t.search)
 		if !ok {
 			continue
@@ -72,7 +72,7 @@ func findFirstLine(t *try) []hit {
 	}
 	first := normTrim.line(t.search[0])
 	var out []hit
-	for _, j := range indexAll(t.d.view(normRight), normRight.all(t.search[1:])) {
+	for _, j := range t.d.places(indexAll(t.d.view(normRight), normRight.all(t.search[1:]))) {
 		if j == 0 || t.d.view(normTrim)[j-1] != first {
 			continue
 		}
@@ -94,7 +94,7 @@ func findIndentStyle(t *try) []hit {
 	}
 	var out []hit
 	fileUnit, known := "", false
-	for _, i := range indexAll(t.d.view(normTrim), normTrim.all(t.search)) {
+	for _, i := range t.d.places(indexAll(t.d.view(normTrim), normTrim.all(t.search))) {
 		if !known {
 			fileUnit, known = t.d.indentUnit(), true
 		}
@@ -214,7 +214,7 @@ func findTypographic(t *try) []hit {
 		w[i] = plainIndent(l)
 	}
 	var out []hit
-	for _, i := range indexAll(t.d.view(normTypo), normTypo.all(t.search)) {
+	for _, i := range t.d.places(indexAll(t.d.view(normTypo), normTypo.all(t.search))) {
 		out = append(out, hit{parts: []part{linear(i, t.search, t.replace, w)}})
 	}
 	return out
@@ -234,7 +234,8 @@ func findBlankDrift(t *try) []hit {
 	}
 	var out []hit
 	hay, where := t.d.sparse().lines, t.d.sparse().at
-	for _, j := range indexAll(hay, needle) {
+	found := indexAll(hay, needle)
+	for _, j := range found[:min(len(found), maxPlaces)] {
 		at := make([]int, len(t.search))
 		for k := range at {
 			at[k] = -1

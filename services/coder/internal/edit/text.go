@@ -27,20 +27,17 @@ type doc struct {
 	crlf    bool // the dominant line end
 	lines   []line
 	old     []byte
-	gone    []goneText // what blocks of this reply replaced
+	gone    map[string]int // lines that blocks of this reply replaced, right-trimmed, and the first block that did
 	norm    [normCount][]string
 	filled  *sparse
+	have    map[string]bool // its lines, right-trimmed
+	want    int             // line that the block at work names; 0: none
 }
 
 // sparse is the lines of a file that are not blank, right-trimmed, and where they stand.
 type sparse struct {
 	lines []string
 	at    []int
-}
-
-type goneText struct {
-	by    int
-	lines []string // right-trimmed
 }
 
 const bom = "\ufeff"
@@ -65,7 +62,7 @@ func splitLines(s string) []line {
 }
 
 func newDoc(path string, data []byte, existed bool) *doc {
-	d := &doc{path: path, existed: existed, old: data, endNL: true}
+	d := &doc{path: path, existed: existed, old: data, endNL: true, gone: map[string]int{}}
 	if !existed {
 		return d
 	}
@@ -144,7 +141,7 @@ func (d *doc) render() ([]byte, []int) {
 // splice replaces the lines [from, to).
 func (d *doc) splice(from, to int, with []line) {
 	d.lines = slices.Replace(d.lines, from, to, with...)
-	d.filled = nil
+	d.filled, d.have = nil, nil
 	for n, v := range d.norm {
 		if v == nil {
 			continue
@@ -190,6 +187,17 @@ func (d *doc) sparse() *sparse {
 		}
 	}
 	return d.filled
+}
+
+// holds says whether a right-trimmed line is in the file.
+func (d *doc) holds(s string) bool {
+	if d.have == nil {
+		d.have = make(map[string]bool, len(d.lines))
+		for _, l := range d.view(normRight) {
+			d.have[l] = true
+		}
+	}
+	return d.have[s]
 }
 
 func (n norm) line(s string) string {
