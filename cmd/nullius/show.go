@@ -13,7 +13,6 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
-	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
 	recordv1 "nullius.dev/proto/gen/nullius/record/v1"
 )
@@ -231,33 +230,6 @@ func (c *cli) statusCommand() *cobra.Command {
 						fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", p.GetName(), p.GetState(), p.GetAddress(), clean(p.GetText()))
 					}
 					fmt.Fprintf(w, "data\t\t%s\t\nstudies\t\t%d running\tideas: %d running, %d waiting\n", s.GetDataDir(), s.GetStudiesRunning(), s.GetIdeasRunning(), s.GetIdeasWaiting())
-				})
-			})
-		},
-	}
-}
-
-func (c *cli) nodesCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "nodes", Short: "Executors, their slots and current jobs", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.with(cmd.Context(), func(cl *client) error {
-				r, err := cl.nodes.ListNodes(cmd.Context(), &executorv1.ListNodesRequest{})
-				if err != nil {
-					return err
-				}
-				return c.emit(r, func(w *tabwriter.Writer) {
-					fmt.Fprintln(w, "NODE\tSLOT\tSTATE\tSANDBOX\tJOB")
-					for _, n := range r.GetNodes() {
-						for _, s := range n.GetSlots() {
-							fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", n.GetName(), s.GetId(), s.GetState(), n.GetLevel(), s.GetJobId())
-						}
-						for _, x := range n.GetRefusals() {
-							fmt.Fprintf(w, "%s\trefuses\t%s\t%s\t%s\n", n.GetName(), x.GetReason(), clean(x.GetText()), clean(x.GetRemedy()))
-						}
-						fmt.Fprintf(w, "%s\t%s\n", n.GetName(), n.GetGpuNote())
-					}
-					fmt.Fprintf(w, "queued\t%d\n", r.GetQueued())
 				})
 			})
 		},

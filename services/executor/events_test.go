@@ -64,6 +64,7 @@ func TestEvents_TellOfEachEndOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	queueIsEmpty(t, w)        // though no node serves that pool
 	own := w.job("x", "pass") // of no study
 	own.JobId, own.Measure, own.Outputs = "own/job", false, []*executorv1.Output{{Glob: "run_1/**"}}
 	w.run(own)

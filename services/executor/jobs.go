@@ -91,9 +91,11 @@ func (j *jobs) declare(ctx context.Context) (jetstream.Stream, error) {
 	return stream, err
 }
 
+func consumerName(pool string) string { return "executor-" + pool }
+
 // consumer opens the one durable consumer of a pool, which all nodes share.
 func (j *jobs) consumer(ctx context.Context, pool string) (jetstream.Consumer, error) {
-	name := "executor-" + pool
+	name := consumerName(pool)
 	if j.cfg.SoleOwner {
 		// Whoever held messages is gone; a new consumer delivers them at once.
 		if err := j.stream.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {

@@ -91,6 +91,7 @@ func (s *Service) Run(ctx context.Context) error {
 	if err := n.announce(ctx); err != nil {
 		s.log.WarnContext(ctx, "announce node", "error", err)
 	}
+	n.namesake(ctx)
 	var fetchers errgroup.Group
 	for _, do := range rest {
 		fetchers.Go(func() error { do(work); return nil })

@@ -95,6 +95,21 @@ func (j *jobs) holds(ctx context.Context, instance, id string) (bool, error) {
 	return contains(n.GetFinishing(), id), nil
 }
 
+// namesake warns of another live node with this one's name. Both work, but
+// people cannot tell them apart, and a job that failed on one avoids both.
+func (n *node) namesake(ctx context.Context) {
+	nodes, err := n.s.jobs.listNodes(ctx)
+	if err != nil {
+		return // it was only to be kind
+	}
+	for _, other := range nodes {
+		if other.GetName() == n.s.name && other.GetInstance() != n.instance {
+			n.s.log.WarnContext(ctx, "another executor has this node's name: set node in its configuration", "node", n.s.name, "instance", other.GetInstance())
+			return
+		}
+	}
+}
+
 // ListNodes tells of every node and of the queue.
 func (s *Service) ListNodes(ctx context.Context) (*executorv1.ListNodesResponse, error) {
 	nodes, err := s.jobs.listNodes(ctx)

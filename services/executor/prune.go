@@ -2,11 +2,14 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"nullius.dev/kit/fault"
 	"nullius.dev/proto/subject"
 )
 
@@ -27,6 +30,9 @@ func (n *node) pruning(ctx context.Context) {
 			n.s.log.WarnContext(ctx, "remove old job records", "error", err)
 		} else if gone > 0 {
 			n.s.log.InfoContext(ctx, "removed old job records", "count", gone)
+		}
+		if err := n.s.jobs.unfetched(ctx); err != nil {
+			n.s.log.WarnContext(ctx, "remove messages that nobody fetches", "error", err)
 		}
 	}
 }
@@ -74,4 +80,44 @@ func (j *jobs) prune(ctx context.Context, keep time.Duration, now time.Time) (in
 		gone++
 	}
 	return gone, nil
+}
+
+// unfetched removes messages of ended jobs from queues that no node has ever
+// served: jobs that waited there until they were cancelled. From all other
+// queues a node takes them.
+func (j *jobs) unfetched(ctx context.Context) error {
+	info, err := j.stream.Info(ctx, jetstream.WithSubjectFilter(subject.JobsAll))
+	if err != nil {
+		return busFault(err, "look at the queue")
+	}
+	for queue := range info.State.Subjects {
+		if err := j.unfetchedOf(ctx, strings.TrimPrefix(queue, subject.Jobs(""))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *jobs) unfetchedOf(ctx context.Context, pool string) error {
+	_, err := j.stream.Consumer(ctx, consumerName(pool))
+	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return busFault(err, "look at the consumer of pool "+pool)
+	}
+	for seq := uint64(1); ; seq++ {
+		msg, err := j.stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject.Jobs(pool)))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		if err != nil {
+			return busFault(err, "read the queue of pool "+pool)
+		}
+		seq = msg.Sequence
+		r, err := j.get(ctx, string(msg.Data))
+		if err != nil && !errors.Is(err, fault.NotFound) || err == nil && !r.ended() {
+			continue
+		}
+		if err := j.stream.DeleteMsg(ctx, seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return busFault(err, "take a message off the queue")
+		}
+	}
 }

@@ -249,6 +249,9 @@ func (s *Service) Cancel(ctx context.Context, id string, force bool) (executorv1
 		if err := s.jobs.tell(ctx, r.JobRecord); err != nil { // whoever gets its message tells it again
 			s.log.WarnContext(ctx, "a job's end is not told yet", "job_id", id, "error", err)
 		}
+		if err := s.jobs.unfetchedOf(ctx, r.GetJob().GetPool()); err != nil { // pruning does it later
+			s.log.DebugContext(ctx, "remove messages that nobody fetches", "error", err)
+		}
 	}
 	return found, err
 }
