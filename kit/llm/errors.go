@@ -3,6 +3,7 @@ package llm
 import (
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"nullius.dev/kit/fault"
@@ -84,6 +85,8 @@ func unavailable(m Model, o Origin, p problem, tries int, host string) (sentence
 			return fmt.Sprintf("nothing listens at %s", host), start
 		}
 		return fmt.Sprintf("nothing listens at %s", host), "nullius doctor"
+	case p.cause == "TLS" && strings.Contains(p.text, "does not look like a TLS handshake"):
+		return fmt.Sprintf("%s does not speak TLS; does its address begin with http:// ?", host), "nullius doctor"
 	case p.cause == "TLS":
 		return fmt.Sprintf("the certificate of %s is not trusted%s", host, colon(p.text)), "nullius doctor"
 	case p.said != "":

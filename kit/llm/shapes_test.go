@@ -175,3 +175,15 @@ func TestReply_Outcome_without_words(t *testing.T) {
 		}
 	}
 }
+
+// TestDoor_Chat_tells_a_plain_server_from_a_bad_certificate.
+func TestDoor_Chat_tells_a_plain_server_from_a_bad_certificate(t *testing.T) {
+	s := llmfault.New(t, llmfault.Answer("hello"))
+	base := "https" + strings.TrimPrefix(s.URL, "http")
+	r := ask("Say.")
+	r.Model = "openai-compatible/m@" + base
+	_, err := familyDoor(t, "openai-compatible", s, nil).Chat(t.Context(), r)
+	if want := strings.TrimSuffix(base, "/v1") + " does not speak TLS; does its address begin with http:// ?"; fault.ReasonOf(err) != "PROVIDER_UNAVAILABLE" || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
