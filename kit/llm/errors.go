@@ -117,9 +117,16 @@ func colon(text string) string {
 // waiting is the sentence of a wait within the door.
 func waiting(m Model, p problem, wait time.Duration, try, tries int) string {
 	why := "it fails"
+	if p.class == closed { // which is tried once more only
+		tries = 2
+	}
 	switch {
 	case p.cause == "RATE_LIMIT":
 		why = "rate limit"
+	case p.cause == "REFUSED":
+		why = "nothing listens there"
+	case p.cause == "TLS":
+		why = "its certificate is not trusted"
 	case p.said != "":
 		why = "it " + p.said
 	case p.status != 0:

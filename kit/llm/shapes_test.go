@@ -187,3 +187,15 @@ func TestDoor_Chat_tells_a_plain_server_from_a_bad_certificate(t *testing.T) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
+
+// TestDoor_Chat_says_what_it_waits_for_where_nothing_listens.
+func TestDoor_Chat_says_what_it_waits_for_where_nothing_listens(t *testing.T) {
+	var waits []string
+	r := ask("Say.")
+	r.Model = "openai-compatible/m@http://127.0.0.1:1/v1"
+	r.Progress = func(p llm.Progress) { waits = append(waits, p.Why) }
+	_, err := familyDoor(t, "openai-compatible", llmfault.New(t), nil).Chat(t.Context(), r)
+	if fault.ReasonOf(err) != "PROVIDER_UNAVAILABLE" || len(waits) != 1 || !strings.HasPrefix(waits[0], "Waiting for 127.0.0.1:1: nothing listens there, ") || !strings.HasSuffix(waits[0], "try 2 of 2.") {
+		t.Errorf("waits %q, %v", waits, err)
+	}
+}
