@@ -97,7 +97,7 @@ m = mmap.mmap(-1, 64 << 20); say(m[:].count(b"canary-in-the" + b"-parent"))`},
 // TestAttackBeyond_tex is B90: documents that read, write, run and never end, with an engine that is told to allow everything.
 func TestAttackBeyond_tex(t *testing.T) {
 	const document = `\documentclass{article}\begin{document}x `
-	for _, c := range []struct {
+	for i, c := range []struct {
 		name, body string
 		engine     string
 		end        sandbox.End
@@ -114,7 +114,10 @@ func TestAttackBeyond_tex(t *testing.T) {
 		{name: "a program in Lua", engine: "lualatex", body: `\directlua{os.execute("id > owned"); local f = io.open("SECRET"); if f then tex.print("LEAK" .. f:read("a")) end}\end{document}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			eachLevel(t, func(t *testing.T, s *sandbox.Sandbox, _ string) {
+			eachLevel(t, func(t *testing.T, s *sandbox.Sandbox, level string) {
+				if level == "landlock" && i > 2 && !soaking {
+					return
+				}
 				t.Parallel()
 				engine := c.engine
 				if engine == "" {

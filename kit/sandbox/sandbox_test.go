@@ -119,7 +119,11 @@ func TestSandbox_TellsHowAProgramEnded(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := do(t, s, sandbox.Spec{Argv: c.argv, Limits: c.limits})
+			grace := 3 * time.Second
+			if c.forced {
+				grace = 300 * time.Millisecond
+			}
+			r := do(t, s, sandbox.Spec{Argv: c.argv, Limits: c.limits, Grace: grace})
 			if r.End != c.end || r.Forced != c.forced {
 				t.Errorf("end %s, forced %t; want %s, %t (code %d signal %d, %s)", r.End, r.Forced, c.end, c.forced, r.ExitCode, r.Signal, r.err)
 			}
