@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"nullius.dev/kit/kittest"
@@ -79,5 +80,35 @@ func TestRecord_LossesCountByWhatTheRecordSays(t *testing.T) {
 				t.Errorf("%+v", c.r)
 			}
 		})
+	}
+}
+
+// TestJobs_TheBrokersClockTellsOfNodes has nodes whose clocks are an hour off:
+// all that counts is when the broker heard of them.
+func TestJobs_TheBrokersClockTellsOfNodes(t *testing.T) {
+	j, err := openJobs(t.Context(), kittest.NATS(t), DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, off := range map[string]time.Duration{"behind": -time.Hour, "ahead": time.Hour} {
+		b, err := protojson.Marshal(&executorv1.Node{Name: name, Instance: name, Heartbeat: timestamppb.New(time.Now().Add(off)), Finishing: []string{"a/b/c"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := j.nodes.Put(t.Context(), name, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nodes, err := j.listNodes(t.Context())
+	if err != nil || len(nodes) != 2 {
+		t.Fatalf("%v, %v", nodes, err)
+	}
+	for _, n := range nodes {
+		if age := time.Since(n.GetHeartbeat().AsTime()); age < -10*time.Second || age > 10*time.Second {
+			t.Errorf("node %s was heard of %v ago", n.GetName(), age)
+		}
+		if held, err := j.holds(t.Context(), n.GetInstance(), "a/b/c"); err != nil || !held {
+			t.Errorf("node %s still stores the results of a/b/c: %v, %v", n.GetName(), held, err)
+		}
 	}
 }

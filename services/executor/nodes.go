@@ -78,6 +78,7 @@ func (j *jobs) node(ctx context.Context, instance string) (*executorv1.Node, err
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(e.Value(), n); err != nil {
 		return nil, nil
 	}
+	n.Heartbeat = timestamppb.New(e.Created()) // by the broker's clock: the nodes' own may be wrong
 	return n, nil
 }
 

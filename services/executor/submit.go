@@ -32,7 +32,7 @@ const poolGPU = "gpu"
 
 // refusedEnv would change which code runs, or which device it sees.
 var refusedEnv = map[string]bool{
-	"LD_PRELOAD": true, "LD_LIBRARY_PATH": true, "LD_AUDIT": true, "PYTHONPATH": true, "PYTHONHOME": true, "PATH": true,
+	"PYTHONPATH": true, "PYTHONHOME": true, "PATH": true,
 	"CUDA_VISIBLE_DEVICES": true, "TRACEPARENT": true,
 }
 
@@ -143,7 +143,7 @@ func validate(j *executorv1.Job) error {
 		switch {
 		case !envName.MatchString(k) || strings.ContainsRune(v, 0):
 			return bad("env", "%.80q is not a variable", k)
-		case refusedEnv[k] || strings.HasPrefix(k, "NVIDIA_"):
+		case refusedEnv[k] || strings.HasPrefix(k, "NVIDIA_") || strings.HasPrefix(k, "LD_"):
 			return bad("env", "%s may not be set by a job", k)
 		}
 	}
