@@ -3,10 +3,14 @@ package coder_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"nullius.dev/kit/kittest/llmfault"
 	"nullius.dev/kit/llm"
 	"nullius.dev/kit/llm/llmtest"
 	"nullius.dev/kit/store"
@@ -152,4 +156,62 @@ func (n notes) Chat(ctx context.Context, r llm.Request) (llm.Reply, error) {
 	reply, err := n.Script.Chat(ctx, r)
 	reply.Notes = append(reply.Notes, n.note)
 	return reply, err
+}
+
+// Both ways go through the real door: Claude is handed the beginning, a model of which nothing is known is asked to go on.
+func TestService_CutOffRepliesThroughTheDoor(t *testing.T) {
+	claude := func(text, stop string) llmfault.Play {
+		return llmfault.Claude(llmfault.ClaudeStart(100, 0, 0), llmfault.ClaudeBlock, llmfault.ClaudeText(text), llmfault.ClaudeBlockStop, llmfault.ClaudeEnd(stop, 10), llmfault.ClaudeStop)
+	}
+	open := func(text, stop string) llmfault.Play {
+		return llmfault.Stream(llmfault.Chunk(text), llmfault.Finish(stop), llmfault.Usage(100, 10), llmfault.Done())
+	}
+	for _, c := range []struct {
+		model string
+		plays []llmfault.Play
+		last  string // role of the last message of the third request
+	}{
+		{"anthropic/claude-opus-4-5", []llmfault.Play{claude(planReply, "end_turn"), claude(cutHead, "max_tokens"), claude(cutTail, "end_turn")}, "assistant"},
+		{"lab/unknown", []llmfault.Play{open(planReply, "stop"), open(cutHead, "length"), open(secondBlock, "stop")}, "user"},
+	} {
+		t.Run(c.model, func(t *testing.T) {
+			s := llmfault.New(t, c.plays...)
+			file := filepath.Join(t.TempDir(), "models.yaml")
+			yaml := fmt.Sprintf("version: 1\nproviders:\n  anthropic: {base_url: %q}\n  lab: {api: openai, base_url: %q}\n", strings.TrimSuffix(s.URL, "/v1"), s.URL)
+			if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			real, err := llm.New(llm.Config{Component: "coder", ModelsFile: file}, llm.Deps{Env: func(k string) string {
+				if k == "ANTHROPIC_API_KEY" {
+					return "sk-test-0123456789abcdef"
+				}
+				return ""
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = real.Close(context.WithoutCancel(t.Context())) })
+			l := newLabWith(t, nil, func(*llmtest.Script) coder.Deps { return coder.Deps{Models: real} })
+			f := l.frame("experiments/run-1/implement")
+			f.Model = c.model
+			stream, err := l.client.ImplementRun(t.Context(), &coderv1.ImplementRunRequest{Frame: f, Number: 1})
+			out := last(t, stream, err, (*coderv1.ImplementRunResponse).GetResult)
+			if out.GetOutcome() != coderv1.Edited_CHANGED {
+				t.Fatalf("outcome %s: %s", out.GetOutcome(), out.GetFeedback())
+			}
+			code, err := store.ReadFile(t.Context(), l.blobs, store.Digest(out.GetSnapshot()), "experiment.py", 1<<20)
+			if err != nil || !strings.Contains(string(code), "RATE = 0.2") || !strings.Contains(string(code), "print(args.out_dir, RATE, 2)") {
+				t.Errorf("experiment.py: %v\n%s", err, code)
+			}
+			all := s.Requests()
+			if len(all) != 3 {
+				t.Fatalf("%d requests", len(all))
+			}
+			messages, _ := all[2].Body["messages"].([]any)
+			final, _ := messages[len(messages)-1].(map[string]any)
+			if final["role"] != c.last {
+				t.Errorf("the third request ends with a message of %v, want %s", final["role"], c.last)
+			}
+		})
+	}
 }
