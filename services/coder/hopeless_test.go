@@ -110,6 +110,33 @@ func TestService_HopelessModelsEndWithinTheLimits(t *testing.T) {
 	}
 }
 
+// What changes the program in a doubtful way is a change all the same, in few calls: what a run measures is the executor's to say. An argument that
+// runs are started without is asked about once.
+func TestService_DoubtfulChangesAreTyped(t *testing.T) {
+	at := func(search, replace string) string {
+		return "experiment.py\n<<<<<<< SEARCH\n" + search + "\n=======\n" + replace + "\n>>>>>>> REPLACE\n"
+	}
+	const parse = "    args = parser.parse_args()"
+	for _, c := range []struct {
+		name, edit string
+		calls      int32
+	}{
+		{"sleeps", at("RATE = 0.1", "import time\n\ntime.sleep(1)\nRATE = 0.1"), 1},
+		{"prints results that nobody measured", at("main()\n", "main()\nprint('{\"d\": {\"means\": {\"loss\": 0.0}}}')\n"), 1},
+		{"reads an old run on demand", at(parse, "    parser.add_argument(\"--run\", default=\"run_0\")\n"+parse), 1},
+		{"wants to be told the run", at(parse, "    parser.add_argument(\"--run\", required=True)\n"+parse), 2},
+		{"forgets where to write", at("    parser.add_argument(\"--out_dir\", default=\"run_0\")\n"+parse+"\n    print(args.out_dir, RATE)", parse+"\n    print(args, RATE * 2)"), 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLab(t, always(c.edit))
+			out := l.implement(t)
+			if out.GetOutcome() != coderv1.Edited_CHANGED || out.GetUsage().GetCalls() != c.calls+1 {
+				t.Errorf("outcome %s after %d calls: %s", out.GetOutcome(), out.GetUsage().GetCalls(), out.GetFeedback())
+			}
+		})
+	}
+}
+
 // A model that mends another bug than the one shown is told that it did not help, then starts anew from the last good tree; the third repair is the last.
 func TestService_RepairsOfAnotherBugEnd(t *testing.T) {
 	edits := map[string][]string{}
