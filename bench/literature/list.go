@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -48,20 +49,31 @@ func measureList(ctx context.Context, papers, queries int) (err error) {
 	return serve(ctx, func(c *ideation.Config) { c.Index, c.Offline = list, true }, judge{}, func(conn *grpc.ClientConn) error {
 		c := literaturev1.NewLiteratureServiceClient(conn)
 		for _, n := range []int{2, 4, 8} {
-			times := make([]time.Duration, queries)
+			times, work := make([]time.Duration, queries), make([]time.Duration, queries)
 			for i := range times {
-				begin := time.Now()
+				begin, worked := time.Now(), processor()
 				if err := search(ctx, c, words.query(n)); err != nil {
 					return err
 				}
-				times[i] = time.Since(begin)
+				times[i], work[i] = time.Since(begin), processor()-worked
 			}
 			slices.Sort(times)
-			fmt.Printf("search for %d words: p50 %s, p99 %s, slowest %s\n", n, ms(times[queries/2]), ms(times[queries*99/100]), ms(times[queries-1]))
+			slices.Sort(work)
+			fmt.Printf("search for %d words: p50 %s, p99 %s, slowest %s; of a processor p50 %s, p99 %s\n", n,
+				ms(times[queries/2]), ms(times[queries*99/100]), ms(times[queries-1]), ms(work[queries/2]), ms(work[queries*99/100]))
 		}
 		fmt.Printf("memory of the process at most: %d MB\n", peak()/1e6)
 		return nil
 	})
+}
+
+// processor is what this process has used of processors, which other work on the machine changes little.
+func processor() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1000) }
