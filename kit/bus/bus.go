@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -30,7 +32,7 @@ type Options struct {
 }
 
 // Connect connects to a broker and fails within the timeout when there is none; afterwards it reconnects for ever.
-func Connect(ctx context.Context, url string, o Options) (*Conn, error) {
+func Connect(ctx context.Context, address string, o Options) (*Conn, error) {
 	if o.Timeout == 0 {
 		o.Timeout = 10 * time.Second
 	}
@@ -45,9 +47,13 @@ func Connect(ctx context.Context, url string, o Options) (*Conn, error) {
 		opts = append(opts, nats.UserCredentials(o.Credentials))
 	}
 	opts = append(opts, watch(o.Log)...)
-	nc, err := connect(ctx, url, o.Timeout, opts)
+	nc, err := connect(ctx, address, o.Timeout, opts)
+	if refused(err) {
+		return nil, fault.Wrap(err, fault.Unauthenticated, "BUS_REFUSED", "the NATS server at %s refuses the user, the password or the token", redacted(address)).
+			WithNext("look at the user and password in the setting nats")
+	}
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Unavailable, "BUS_UNAVAILABLE", "no NATS server answers at %s", url).WithNext("nullius serve nats")
+		return nil, fault.Wrap(err, fault.Unavailable, "BUS_UNAVAILABLE", "no NATS server answers at %s", redacted(address)).WithNext("nullius serve nats")
 	}
 	js, err := jetstream.New(nc)
 	if err == nil {
@@ -58,6 +64,24 @@ func Connect(ctx context.Context, url string, o Options) (*Conn, error) {
 		return nil, err
 	}
 	return &Conn{NC: nc, JS: js}, nil
+}
+
+// refused tells a server that does not want us from one that is not there.
+func refused(err error) bool {
+	return errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked) || errors.Is(err, nats.ErrAccountAuthExpired)
+}
+
+// redacted is an address, or several, without passwords.
+func redacted(addresses string) string {
+	all := strings.Split(addresses, ",")
+	for i, a := range all {
+		if u, err := url.Parse(strings.TrimSpace(a)); err == nil {
+			all[i] = u.Redacted()
+		} else {
+			all[i] = "(an address that cannot be read)"
+		}
+	}
+	return strings.Join(all, ",")
 }
 
 // enabled waits until the broker keeps streams; one that never will is told apart from one that is starting.
@@ -95,10 +119,10 @@ func watch(log *slog.Logger) []nats.Option {
 }
 
 // connect tries until the timeout, since services and broker start in any order.
-func connect(ctx context.Context, url string, timeout time.Duration, opts []nats.Option) (*nats.Conn, error) {
+func connect(ctx context.Context, address string, timeout time.Duration, opts []nats.Option) (*nats.Conn, error) {
 	for until := time.Now().Add(timeout); ; {
-		nc, err := nats.Connect(url, opts...)
-		if err == nil || time.Now().After(until) {
+		nc, err := nats.Connect(address, opts...)
+		if err == nil || refused(err) || time.Now().After(until) {
 			return nc, err
 		}
 		select {

@@ -212,3 +212,13 @@ func TestASecretComesFromAVariableOrItsFile(t *testing.T) {
 		t.Errorf("a missing file: %v", err)
 	}
 }
+
+func TestDiff_HidesPasswordsInAddresses(t *testing.T) {
+	type c struct {
+		NATS string `yaml:"nats"`
+	}
+	got := config.Diff(c{}, c{NATS: "nats://user:canary-secret@a:4222,nats://user:canary-secret@b:4222"})
+	if want := "nats=nats://user:***@a:4222,nats://user:***@b:4222"; len(got) != 1 || got[0] != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -145,5 +146,8 @@ func text(v reflect.Value) string {
 	if err != nil {
 		return fmt.Sprint(v.Interface())
 	}
-	return strings.TrimSpace(string(b))
+	return password.ReplaceAllString(strings.TrimSpace(string(b)), "$1:***@")
 }
+
+// password finds one in an address, as of a broker or a proxy.
+var password = regexp.MustCompile(`(://[^\s/@:]*):[^\s/@]*@`)
