@@ -38,6 +38,7 @@ func FuzzSubmit(f *testing.F) {
 		f.Add(b)
 	}
 	f.Add([]byte{})
+	add(func(j *executorv1.Job) { j.ProtoReflect().SetUnknown([]byte("\xfa\x3f\x01x")) }) // a field of a later version
 	add(func(*executorv1.Job) {})
 	for _, evil := range []string{"../x", "/etc", "a/../../b", "a//b", "a/./b", "*", ">", "a b", "a\x00b", "a\nb", "\u202e", ".", "..", "~", "$HOME", "-rf", "a\\b", strings.Repeat("a/", 200) + "a", "CON", "é"} {
 		add(func(j *executorv1.Job) { j.JobId = evil })
@@ -60,8 +61,8 @@ func FuzzSubmit(f *testing.F) {
 		if proto.Unmarshal(wire, j) != nil {
 			return
 		}
-		normalize(j)
-		if validate(j) != nil {
+		j, err := accept(j)
+		if err != nil {
 			return
 		}
 		paths := append([]string{j.GetMount()}, j.GetWritable()...)

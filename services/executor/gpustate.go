@@ -122,7 +122,7 @@ func ReleaseSlot(state, uuid string) error {
 		return fault.New(fault.Invalid, ReasonField, "%.80q is not the UUID of a GPU", uuid).WithField("uuid", "not a UUID")
 	}
 	if _, ok := s.quarantined(uuid); !ok {
-		return fault.New(fault.Invalid, ReasonField, "GPU %s is not in quarantine in %s", uuid, state).
+		return fault.New(fault.Invalid, ReasonField, "%s is not in quarantine, as %s tells", uuid, state).
 			WithField("uuid", "not in quarantine").WithNext("executor slots list")
 	}
 	f, err := os.OpenFile(s.slotFile(uuid, ".release"), os.O_WRONLY|os.O_CREATE, 0o600)

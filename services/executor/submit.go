@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -41,9 +42,8 @@ func (s *Service) Submit(ctx context.Context, job *executorv1.Job) (*executorv1.
 	if job == nil {
 		return nil, fault.New(fault.Invalid, ReasonField, "job: is missing").WithField("job", "is missing")
 	}
-	job = proto.Clone(job).(*executorv1.Job)
-	normalize(job)
-	if err := validate(job); err != nil {
+	job, err := accept(job)
+	if err != nil {
 		return nil, err
 	}
 	digest, err := specDigest(job)
@@ -78,6 +78,25 @@ func (s *Service) Submit(ctx context.Context, job *executorv1.Job) (*executorv1.
 		}
 	}
 	return s.whole(ctx, known)
+}
+
+// accept gives a job as it is kept and run: complete, checked, and without
+// fields that this version does not know, which the broker would not give back.
+func accept(job *executorv1.Job) (*executorv1.Job, error) {
+	job = proto.Clone(job).(*executorv1.Job)
+	normalize(job)
+	if err := validate(job); err != nil {
+		return nil, err
+	}
+	text, err := protojson.Marshal(job)
+	known := &executorv1.Job{}
+	if err == nil {
+		err = protojson.Unmarshal(text, known)
+	}
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, ReasonField, "job: cannot be kept: %v", err).WithField("job", "cannot be kept")
+	}
+	return known, nil
 }
 
 func normalize(j *executorv1.Job) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nullius.dev/kit/config"
+	"nullius.dev/kit/fault"
 	"nullius.dev/services/executor"
 )
 
@@ -40,6 +41,9 @@ func slots(args []string, defaults settings, out io.Writer) error {
 	state := c.State
 	if state == "" {
 		state = filepath.Join(c.DataDir, "executor")
+	}
+	if _, err := os.Stat(state); err != nil {
+		return fault.Wrap(err, fault.Precondition, "STATE_UNUSABLE", "no executor has worked in %s", state).WithNext("executor slots list -config FILE, with the executor's own FILE")
 	}
 	switch {
 	case args[0] == "list" && fs.NArg() == 0:
