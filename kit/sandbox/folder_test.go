@@ -95,3 +95,20 @@ func TestFolders_ofOthersStay(t *testing.T) {
 		}
 	}
 }
+
+// A service keeps its own temporary files where nobody else may look; its runs at landlock have users of their own.
+func TestFolders_lieWhereRunsCanGo(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", dir)
+	s, err := sandbox.New(t.Context(), sandbox.Config{Isolation: sandbox.Isolation{Level: "landlock", Min: "landlock"}}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if r := do(t, s, sandbox.Spec{Argv: []string{"sh", "-c", "echo x > $HOME/f; cat $HOME/f"}}); r.out != "x\n" {
+		t.Errorf("%q; %s", r.out, r.err)
+	}
+}
