@@ -272,7 +272,9 @@ func (c *cli) eventsCommand() *cobra.Command {
 				}
 				wctx, cancel := context.WithTimeout(ctx, 2*time.Second) // what is there comes at once
 				defer cancel()
-				if err := c.watchOnce(wctx, cl, r, watchOptions{journal: journal, jobs: true}, new(string)); err != nil && wctx.Err() == nil && !errors.Is(err, errSettled) {
+				err = c.watchOnce(wctx, cl, r, watchOptions{journal: journal, jobs: true}, new(string))
+				// The server ends a call a little before its deadline, when ours has not passed yet.
+				if over := wctx.Err() != nil || errors.Is(err, context.DeadlineExceeded); err != nil && (!over || ctx.Err() != nil) && !errors.Is(err, errSettled) {
 					return err
 				}
 				return nil

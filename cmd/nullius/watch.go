@@ -122,7 +122,7 @@ func (c *cli) rest(ctx context.Context, cl *client, r ref, o watchOptions, token
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case rctx.Err() != nil, errors.Is(err, errSettled):
+	case rctx.Err() != nil, errors.Is(err, context.DeadlineExceeded), errors.Is(err, errSettled):
 		return nil
 	}
 	return err
