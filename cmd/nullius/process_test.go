@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -39,15 +40,24 @@ var built = sync.OnceValues(func() (string, error) {
 	return dir, err
 })
 
-// freePort gives a loopback address that nobody listens on.
+// ports counts those that were given.
+var ports atomic.Int64
+
+// freePort gives a loopback address that nobody listens on, each one once: below the range from which Linux takes ports for connections and for port 0
+// (32768, ip_local_port_range), so that neither another test nor an outgoing connection takes it meanwhile.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const low, count = 12000, 20000
+	for range 100 {
+		port := low + (int64(os.Getpid())*101+ports.Add(1))%count
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // child is a process under test.
