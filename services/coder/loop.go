@@ -344,7 +344,7 @@ func (t *talk) finish(ctx context.Context, e edited, extra map[string][]byte) (E
 			return Edited{}, err
 		}
 		if same {
-			s.metrics.withoutChange.Add(ctx, 1)
+			s.metrics.withoutChange.Add(1)
 			s.log.ErrorContext(ctx, "a run is let go without a change of its program", "step", t.in.frame.Step)
 		}
 	}

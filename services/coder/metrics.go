@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -23,7 +24,7 @@ type metrics struct {
 	corrections   metric.Int64Counter // files found by what they hold or by a part of their name
 	lines         metric.Int64Counter // added and removed
 	tokens        metric.Int64Counter // of replies, also of those that could not be applied
-	withoutChange metric.Int64Counter // runs let go though no file of the program differs; must stay 0
+	withoutChange atomic.Int64        // runs let go though no file of the program differs; must stay 0, and is told from the start
 }
 
 func newMetrics(p metric.MeterProvider) (*metrics, error) {
@@ -39,11 +40,14 @@ func newMetrics(p metric.MeterProvider) (*metrics, error) {
 	}
 	m.instructions, m.retries, m.rungs = counter("instructions"), counter("retries"), counter("rungs")
 	m.corrections, m.lines, m.tokens = counter("corrections"), counter("applied_lines"), counter("output_tokens")
-	m.withoutChange = counter("runs_without_change")
+	_, err := meter.Int64ObservableCounter("nullius_coder_runs_without_change_total", metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+		o.Observe(m.withoutChange.Load())
+		return nil
+	}))
+	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	m.withoutChange.Add(context.Background(), 0) // its zero is news
 	return m, nil
 }
 
