@@ -3,7 +3,7 @@ SHELL   := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-MODULES := proto kit services/ideation services/coder services/executor services/writer services/reviewer gateway templates bench cmd/nullius
+MODULES := cmd/nullius proto kit services/ideation services/coder services/executor services/writer services/reviewer gateway templates bench
 BIN     := bin
 GO      := go
 
@@ -32,7 +32,7 @@ run: build ## build and serve everything on http://127.0.0.1:7700
 	@$(BIN)/nullius serve
 
 test: setup-tests ## run all tests, race detector on, each module on its own
-	@GORACE=atexit_sleep_ms=0 scripts/each.sh "$(MODULES)" $(GO) test -race -shuffle=on -parallel 4 -timeout 10m ./... # without the detector's second at each exit
+	@GORACE=atexit_sleep_ms=0 scripts/each.sh -j 2 "$(MODULES)" $(GO) test -race -shuffle=on -parallel 4 -timeout 15m ./... # without the detector's second at each exit
 
 lint: ## vet and staticcheck, and the imports that style forbids
 	@scripts/each.sh "$(MODULES)" $(GO) vet ./...
