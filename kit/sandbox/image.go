@@ -18,7 +18,7 @@ import (
 type image struct {
 	name   string
 	file   *os.File
-	digest string // sha256:…
+	digest func() (string, error) // sha256:…; waits until it is known
 
 	mu   sync.Mutex
 	seen version
@@ -38,16 +38,22 @@ func openImage(name, path string) (*image, error) {
 	return newImage(name, f)
 }
 
-// newImage takes the file over.
+// newImage takes the file over. Its digest is made meanwhile: of a program of 70 MB it takes as long as the rest of the probe.
 func newImage(name string, f *os.File) (*image, error) {
 	m := &image{name: name, file: f}
-	var err error
-	if m.seen, err = m.version(); err == nil {
-		m.digest, err = digestOf(f)
-	}
+	opened, err := m.version()
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	m.seen = opened
+	m.digest = sync.OnceValues(func() (string, error) {
+		digest, err := digestOf(f)
+		if now, e := m.version(); err == nil && (e != nil || now != opened) {
+			err = errors.Join(fmt.Errorf("the file of %s was changed while it was probed", name), e)
+		}
+		return digest, err
+	})
+	go func() { _, _ = m.digest() }() // who needs it sees its error
 	return m, nil
 }
 
@@ -106,12 +112,13 @@ func (m *image) unchanged() error {
 	if now == m.seen {
 		return nil
 	}
-	digest, err := digestOf(m.file)
-	if err != nil {
+	probed, err := m.digest()
+	digest, e := digestOf(m.file)
+	if err := errors.Join(err, e); err != nil {
 		return fmt.Errorf("read %s: %w", m.name, err)
 	}
-	if digest != m.digest {
-		return fmt.Errorf("the file of %s was changed after the probe (%s, then %s)", m.name, m.digest, digest)
+	if digest != probed {
+		return fmt.Errorf("the file of %s was changed after the probe (%s, then %s)", m.name, probed, digest)
 	}
 	m.seen = now
 	return nil
@@ -127,6 +134,7 @@ func (m *image) close() error {
 	if m == nil {
 		return nil
 	}
+	_, _ = m.digest() // it reads the file
 	return m.file.Close()
 }
 

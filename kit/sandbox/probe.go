@@ -77,9 +77,9 @@ func (s *Sandbox) prove(ctx context.Context) error {
 		return fault.New(fault.Precondition, ReasonTooWeak, "no sandbox can be started on this host: %s", why).WithNext(remedy(why))
 	}
 	p := &s.probe
-	p.Level, p.MemoryWall, p.Helper, p.Attacks = s.level, s.groups.wall(), s.self.digest, map[string]string{}
-	if s.bwrap != nil {
-		p.Bubblewrap = s.bwrap.digest
+	p.Level, p.MemoryWall, p.Attacks = s.level, s.groups.wall(), map[string]string{}
+	if err := s.digests(p); err != nil {
+		return fault.Wrap(err, fault.Internal, ReasonBroken, "the sandbox's programs cannot be read: %v", err)
 	}
 	var open []string
 	for _, f := range []findings{walls, memory, forks} {
@@ -99,6 +99,14 @@ func (s *Sandbox) prove(ctx context.Context) error {
 	sum := sha256.Sum256(b)
 	p.Digest, p.Took = "sha256:"+hex.EncodeToString(sum[:]), time.Since(begin)
 	return nil
+}
+
+// digests names the programs that were probed.
+func (s *Sandbox) digests(p *Probe) (err error) {
+	if p.Helper, err = s.self.digest(); err == nil && s.bwrap != nil {
+		p.Bubblewrap, err = s.bwrap.digest()
+	}
+	return err
 }
 
 func (s *Sandbox) probeSpec(out *bytes.Buffer) Spec {
