@@ -28,9 +28,17 @@ var aims = []struct {
 
 var lineRE = regexp.MustCompile(`(?m)^BenchmarkPlan/(\w+?)(?:-\d+)?\s.*?([\d.]+) cpu-ms/op`)
 
+// coderFolder is the coder's module, from the repository's root or from bench.
+func coderFolder() string {
+	if _, err := os.Stat("services/coder"); err == nil {
+		return "services/coder"
+	}
+	return "../services/coder"
+}
+
 func main() {
 	cmd := exec.Command("go", "test", "-run", "^$", "-bench", "^BenchmarkPlan$", "./internal/edit")
-	cmd.Dir = "services/coder"
+	cmd.Dir = coderFolder()
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
