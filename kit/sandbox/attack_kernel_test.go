@@ -72,7 +72,10 @@ held("queue", lambda: call("rt_sigqueueinfo", pid, 9, ctypes.create_string_buffe
 def owned():
     a, b = socket.socketpair(); fcntl.fcntl(a, fcntl.F_SETOWN, pid); fcntl.fcntl(a, 10, 9); fcntl.fcntl(a, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK); b.send(b"x"); raise PermissionError(errno.EPERM, "")
 held("owner", owned)
-for who in (os.getpgid, os.getsid): held(who.__name__, lambda: os.kill(-who(pid), 9))`},
+def all_of(group): # 0: led from outside this pid namespace, and a signal to "-0" would be one to itself
+    os.kill(-group, 9) if group > 1 else denied()
+def denied(): raise PermissionError(errno.EPERM, "")
+for who in (os.getpgid, os.getsid): held(who.__name__, lambda: all_of(who(pid)))`},
 		{id: "B81", long: true, name: "a terminal of the host by its number", refused: "ENOENT EACCES EPERM ENXIO EIO", code: `
 for i in range(8):
     for p in ("/dev/pts/%d" % i, "/dev/tty%d" % i, "/dev/ttyS%d" % i, "/dev/vcs%d" % i, "/dev/hvc0", "/dev/console", "/dev/ptmx"):

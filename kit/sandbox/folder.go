@@ -80,14 +80,39 @@ func folderBase(others bool) (string, error) {
 	return "", errors.Join(errs...)
 }
 
+// foldersHeld tells whether a living process, which may be this one, has a folder here.
+func foldersHeld() bool {
+	for _, path := range foldersIn(os.TempDir()) {
+		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			continue
+		}
+		err = filelock.Hold(f)
+		_ = f.Close()
+		if err != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// foldersIn lists what may be such folders; none where base cannot be read.
+func foldersIn(base string) []string {
+	var found []string
+	entries, _ := os.ReadDir(base)
+	for _, e := range entries {
+		if e.IsDir() && strings.HasPrefix(e.Name(), folderPrefix) {
+			found = append(found, filepath.Join(base, e.Name()))
+		}
+	}
+	return found
+}
+
 // sweepFolders removes what killed processes left, with what still runs there.
 func sweepFolders(u *users) {
 	for _, base := range folderBases(u != nil) {
-		entries, _ := os.ReadDir(base) // what cannot be read is not swept
-		for _, e := range entries {
-			if e.IsDir() && strings.HasPrefix(e.Name(), folderPrefix) {
-				sweepFolder(filepath.Join(base, e.Name()), u)
-			}
+		for _, path := range foldersIn(base) {
+			sweepFolder(path, u)
 		}
 	}
 }

@@ -54,6 +54,7 @@ type report struct {
 	Status  uint32 `json:"status,omitempty"`
 	CPU     int64  `json:"cpu,omitempty"` // nanoseconds
 	Error   string `json:"error,omitempty"`
+	Crowded bool   `json:"crowded,omitempty"` // the user has as many processes as the limit allows before anything ran
 }
 
 // Main turns the process into the sandbox's inner helper if it was started as
@@ -105,7 +106,7 @@ func help() int {
 	if err != nil {
 		var missing *commandError
 		if !errors.As(err, &missing) {
-			_ = say.Encode(report{Error: err.Error()})
+			_ = say.Encode(report{Error: err.Error(), Crowded: errors.Is(err, unix.EAGAIN)})
 			return 2
 		}
 		// A command that is not there is the program's failure, told as shells do.
@@ -255,6 +256,9 @@ func (o orders) start() (int, error) {
 	pid, err := syscall.ForkExec(name, argv, &syscall.ProcAttr{
 		Env: o.Env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
 	})
+	if errors.Is(err, unix.EAGAIN) { // fork(2): the first process of a run cannot have used up its limit
+		return 0, fmt.Errorf("first process: %w", err)
+	}
 	if err != nil {
 		return 0, &commandError{name: o.Argv[0], code: 126, err: err}
 	}

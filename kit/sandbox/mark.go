@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -52,8 +53,13 @@ func putOn(mark uint64) error {
 	return nil
 }
 
-// marked lists the living processes that carry a mark (proc(5), /proc/PID/limits: readable for everybody).
+// marked lists the living processes that carry a mark.
 func marked(mark uint64) []int {
+	return slices.DeleteFunc(everMarked(mark), func(pid int) bool { return len(living(pid)) == 0 })
+}
+
+// everMarked lists the processes that carry a mark, ended ones as well (proc(5), /proc/PID/limits: readable for everybody).
+func everMarked(mark uint64) []int {
 	var found []int
 	text := []byte(" " + strconv.FormatUint(mark, 10) + " ")
 	entries, _ := os.ReadDir("/proc")
@@ -62,7 +68,7 @@ func marked(mark uint64) []int {
 		if err != nil {
 			continue
 		}
-		if b, err := os.ReadFile(filepath.Join("/proc", e.Name(), "limits")); err == nil && bytes.Contains(b, text) && len(living(pid)) > 0 {
+		if b, err := os.ReadFile(filepath.Join("/proc", e.Name(), "limits")); err == nil && bytes.Contains(b, text) {
 			found = append(found, pid)
 		}
 	}
@@ -85,6 +91,13 @@ func living(pid int) []int {
 		}
 	}
 	return found
+}
+
+// stopped tells whether a process was stopped by a signal.
+func stopped(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	at := bytes.LastIndexByte(b, ')')
+	return err == nil && at >= 0 && at+2 < len(b) && b[at+2] == 'T'
 }
 
 // evict kills again and again until nobody is left of those that a list gives.
@@ -123,5 +136,14 @@ func evictMarked(dir string) error {
 	if err != nil {
 		return nil // killed while it was written, so before anything ran
 	}
-	return evict("a killed run", func() []int { return marked(mark) })
+	err = evict("a killed run", func() []int { return marked(mark) })
+	waitFor(everMarked(mark))
+	return err
+}
+
+// waitFor waits for those that have ended and are this process's own or its adopted children.
+func waitFor(pids []int) {
+	for _, pid := range pids {
+		_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
+	}
 }

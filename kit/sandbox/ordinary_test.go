@@ -30,9 +30,9 @@ func TestOrdinaryUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Patterns are split at slashes before alternatives, so the choice is by test.
-	which := []string{"^TestAttackBeyond_(processes|memory)$/./B(01|02|03|08|20|21|32)", "^(TestAttack_(memory|kernel|secrets|network)|TestSilent_nothing.*|TestFolders.*|TestImage.*|TestRemoveTree.*)$"}
+	which := []string{"^TestAttackBeyond_(processes|memory)$/./B(01|02|03|08|20|21|32)", "^(TestAttack_(memory|kernel|secrets|network)|TestSilent_nothing.*|TestFolders.*|TestUsers.*|TestShm.*|TestImage.*|TestRemoveTree.*)$"}
 	if soaking {
-		which = []string{"TestAttack|TestSilent|TestWorks|TestSandbox_TellsHow|TestFolders|TestImage"}
+		which = []string{"TestAttack|TestSilent|TestWorks|TestSandbox_TellsHow|TestFolders|TestUsers|TestShm|TestImage"}
 	}
 	for _, tests := range which {
 		ordinary(t, self, home, id, tests)

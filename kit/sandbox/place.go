@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // place is where a run at the landlock level finds what strict shows at paths
@@ -138,80 +136,6 @@ func reachable(path string) error {
 	}
 }
 
-const shmDir = "/dev/shm"
-
-// shmNames lists what lies in /dev/shm.
-func shmNames() map[string]bool {
-	names := map[string]bool{}
-	entries, _ := os.ReadDir(shmDir)
-	for _, e := range entries {
-		names[e.Name()] = true
-	}
-	return names
-}
-
-// shmOf lists the segments of a run: those of its own user or, where it shares
-// the caller's, those that came after the run began.
-func shmOf(u *user, before map[string]bool) []string {
-	var mine []string
-	entries, _ := os.ReadDir(shmDir)
-	for _, e := range entries {
-		p := filepath.Join(shmDir, e.Name())
-		var st unix.Stat_t
-		if unix.Lstat(p, &st) != nil {
-			continue
-		}
-		if u != nil && int(st.Uid) == u.uid || u == nil && int(st.Uid) == os.Geteuid() && !before[e.Name()] {
-			mine = append(mine, p)
-		}
-	}
-	return mine
-}
-
-// sweepShm removes a run's segments after its last process. Among those of a
-// shared user, what a living process holds is another program's.
-func sweepShm(u *user, before map[string]bool) {
-	mine := shmOf(u, before)
-	if len(mine) == 0 {
-		return
-	}
-	held := map[uint64]bool{}
-	if u == nil {
-		held = heldInodes(shmDir + "/")
-	}
-	for _, p := range mine {
-		var st unix.Stat_t
-		if unix.Lstat(p, &st) == nil && !held[st.Ino] {
-			_ = os.RemoveAll(p)
-		}
-	}
-}
-
-// heldInodes lists files below prefix that processes of this user hold or map.
-// It goes by number: a semaphore's file is mapped under a name that it loses.
-func heldInodes(prefix string) map[uint64]bool {
-	held := map[uint64]bool{}
-	procs, _ := filepath.Glob("/proc/[0-9]*")
-	for _, proc := range procs {
-		entries, _ := os.ReadDir(proc + "/fd")
-		for _, e := range entries {
-			at := proc + "/fd/" + e.Name()
-			var st unix.Stat_t
-			if to, err := os.Readlink(at); err == nil && strings.HasPrefix(to, prefix) && unix.Stat(at, &st) == nil {
-				held[st.Ino] = true
-			}
-		}
-		maps, _ := os.ReadFile(proc + "/maps")
-		for line := range strings.Lines(string(maps)) {
-			if f := strings.Fields(line); len(f) > 5 && strings.HasPrefix(f[5], prefix) {
-				n, _ := strconv.ParseUint(f[4], 10, 64)
-				held[n] = true
-			}
-		}
-	}
-	return held
-}
-
 // processesOf lists the living processes of a real user id.
 func processesOf(uid int) []int {
 	var found []int
@@ -239,12 +163,15 @@ func statusUID(pid int) int {
 	return n
 }
 
-// tasksOf counts a user's threads, which a limit of processes counts too.
+// tasksOf counts a user's threads, and those that ended but were not waited for: a limit of processes counts them too.
 func tasksOf(uid int) int {
 	n := 0
-	for _, pid := range processesOf(uid) {
-		tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-		n += len(tasks)
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil && statusUID(pid) == uid {
+			tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+			n += len(tasks)
+		}
 	}
 	return n
 }

@@ -46,22 +46,38 @@ type watch struct {
 	ended    bool // the helper reported the end
 	stopping bool
 	broken   string
+	crowded  bool
 }
 
+// errCrowded is a run that never began because processes of its user, of which this process may see none, are as many as the limit allows.
+var errCrowded = errors.New("other processes of the run's user leave it none")
+
+// startTries is how often a run that never began is tried, each time as another user where there is a choice.
+const startTries = 4
+
 func (s *Sandbox) run(ctx context.Context, spec Spec, attack string) (res Result, err error) {
-	broken := func(err error) error {
-		return fault.Wrap(err, fault.Internal, ReasonBroken, "the sandbox could not start the program: %v", err)
-	}
-	if err := ctx.Err(); err != nil {
-		return Result{}, err
-	}
-	var u *user
-	if s.users != nil {
-		if u, err = s.users.acquire(); err != nil {
-			return Result{}, broken(err)
+	for try := 1; ; try++ {
+		if err := ctx.Err(); err != nil {
+			return Result{}, err
 		}
-		defer u.release()
+		var u *user
+		if s.users != nil {
+			if u, err = s.users.acquire(); err != nil {
+				return Result{}, broken(err)
+			}
+			defer u.release() // not before the last try: the next one must not take it again
+		}
+		if res, err = s.runAs(ctx, u, spec, attack); !errors.Is(err, errCrowded) || try == startTries {
+			return res, err
+		}
 	}
+}
+
+func broken(err error) error {
+	return fault.Wrap(err, fault.Internal, ReasonBroken, "the sandbox could not start the program: %v", err)
+}
+
+func (s *Sandbox) runAs(ctx context.Context, u *user, spec Spec, attack string) (res Result, err error) {
 	name := strconv.FormatUint(s.serial.Add(1), 10) + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	g, err := s.groups.create(name, spec.Limits)
 	if err != nil {
@@ -80,11 +96,14 @@ func (s *Sandbox) run(ctx context.Context, spec Spec, attack string) (res Result
 		if err := w.clearUser(); err != nil {
 			return Result{}, broken(err)
 		}
-		if u != nil { // what an executor that was killed left is nobody's
-			sweepShm(u, nil)
+		if u != nil {
+			sweepShm(u, nil) // what an executor that was killed left is nobody's
+			defer sweepShm(u, nil)
+		} else {
+			w.shm = shmNames()
+			s.shm.enter()
+			defer s.shm.leave()
 		}
-		w.shm = shmNames()
-		defer func() { sweepShm(u, w.shm) }()
 	}
 	w.survey()
 	if w.l, err = s.launch(spec, u, g, attack); err != nil {
@@ -101,6 +120,9 @@ func (s *Sandbox) run(ctx context.Context, spec Spec, attack string) (res Result
 		return Result{}, fault.Wrap(err, fault.Internal, ReasonBroken, "the run left something behind: %v", err)
 	}
 	if !w.running && w.result.End != Cancelled {
+		if w.crowded {
+			return Result{}, broken(fmt.Errorf("%w (%s)", errCrowded, w.broken))
+		}
 		if w.broken == "" {
 			w.broken = strings.TrimSpace(w.l.errors.String())
 		}
@@ -138,10 +160,10 @@ func (w *watch) follow(ctx context.Context) error {
 				reports = nil
 				continue
 			}
-			w.take(r)
-			if r.Started {
+			if r.Started && !w.running {
 				wall.Reset(w.spec.Limits.Wall)
 			}
+			w.take(r)
 		case <-done:
 			done = nil
 			w.stop(Cancelled, grace)
@@ -159,6 +181,10 @@ func (w *watch) follow(ctx context.Context) error {
 			w.result.Forced = !w.ended
 			w.kill()
 		case <-look.C:
+			if !w.running && stopped(w.pid) {
+				w.begin() // only a program that runs stops its helper, which then could not tell
+				wall.Reset(w.spec.Limits.Wall)
+			}
 			w.lookAtMemory()
 		case <-disk.C:
 			if !w.looking { // a walk may take longer than memory can wait
@@ -201,9 +227,9 @@ func (w *watch) begin() {
 
 func (w *watch) take(r report) {
 	if r.Error != "" {
-		w.broken = r.Error
+		w.broken, w.crowded = r.Error, r.Crowded
 	}
-	if r.Started {
+	if r.Started && !w.running {
 		w.begin()
 	}
 	if !r.Ended {
@@ -326,12 +352,25 @@ func (w *watch) empty() error {
 	for until := time.Now().Add(emptyLimit); ; time.Sleep(2 * time.Millisecond) {
 		left := w.l.group.members()
 		if len(left) == 0 {
+			if !w.ended { // else all were waited for
+				w.bury()
+			}
 			return nil
 		}
 		if time.Now().After(until) {
 			return fmt.Errorf("processes %v do not end", left)
 		}
 		w.l.group.kill()
+	}
+}
+
+// bury waits for what came to this process when the helper, or at strict bubblewrap, was killed: it asked the kernel for orphans, since the first
+// process of a container often does not wait for them. Until somebody does, they count against their user's limit of processes and the host's.
+func (w *watch) bury() {
+	if w.l.place != nil {
+		waitFor(everMarked(w.l.order.Mark))
+	} else if w.pid > 0 { // process 1 of a namespace has waited for the others
+		waitFor([]int{w.pid})
 	}
 }
 

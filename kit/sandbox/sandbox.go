@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"golang.org/x/sys/unix"
+
 	"nullius.dev/kit/fault"
 )
 
@@ -26,6 +28,7 @@ type Sandbox struct {
 	python  *Python // the system's, if there is one
 	pythons pythons
 	serial  atomic.Uint64
+	shm     sharedShm
 	probe   Probe
 }
 
@@ -74,7 +77,10 @@ func (s *Sandbox) open(ctx context.Context) error {
 }
 
 func (s *Sandbox) prepare() error {
-	var err error
+	err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) // see bury
+	if err != nil {
+		return fault.Wrap(err, fault.Internal, ReasonBroken, "orphans of a run cannot be adopted: %v", err)
+	}
 	if s.level == LevelStrict {
 		path, err := findBubblewrap(s.cfg.Bubblewrap)
 		if err != nil {
