@@ -4,13 +4,16 @@ package bus
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
 	"go.opentelemetry.io/otel/propagation"
 
 	"nullius.dev/kit/fault"
@@ -26,7 +29,7 @@ type Conn struct {
 type Options struct {
 	Name        string                     // shown by the broker
 	InProcess   nats.InProcessConnProvider // embedded broker; nil: by URL
-	Credentials string                     // file; empty: none
+	Credentials string                     // file with a user's JWT and seed, read at each connect; empty: none
 	Timeout     time.Duration              // of the first connect; 0: 10 s
 	Log         *slog.Logger               // told of lost and regained connections; nil: nobody
 }
@@ -44,13 +47,17 @@ func Connect(ctx context.Context, address string, o Options) (*Conn, error) {
 		opts = append(opts, nats.InProcessServer(o.InProcess))
 	}
 	if o.Credentials != "" {
+		if err := readable(o.Credentials); err != nil {
+			return nil, err
+		}
 		opts = append(opts, nats.UserCredentials(o.Credentials))
 	}
-	opts = append(opts, watch(o.Log)...)
+	lost := newLink(ctx)
+	opts = append(opts, watch(o.Log, lost)...)
 	nc, err := connect(ctx, address, o.Timeout, opts)
 	if refused(err) {
-		return nil, fault.Wrap(err, fault.Unauthenticated, "BUS_REFUSED", "the NATS server at %s refuses the user, the password or the token", redacted(address)).
-			WithNext("look at the user and password in the setting nats")
+		return nil, fault.Wrap(err, fault.Unauthenticated, "BUS_REFUSED", "the NATS server at %s refuses the user, the password, the token or the credentials", redacted(address)).
+			WithNext("look at the user and password in the setting nats, or at the file in nats_credentials")
 	}
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Unavailable, "BUS_UNAVAILABLE", "no NATS server answers at %s", redacted(address)).WithNext("nullius serve nats")
@@ -63,7 +70,27 @@ func Connect(ctx context.Context, address string, o Options) (*Conn, error) {
 		nc.Close()
 		return nil, err
 	}
-	return &Conn{NC: nc, JS: js}, nil
+	return &Conn{NC: nc, JS: streams{js, lost}}, nil
+}
+
+// readable checks a credentials file, since the client would take a broken one for a server that is away.
+func readable(file string) error {
+	data, err := os.ReadFile(file)
+	if err == nil {
+		var seed nkeys.KeyPair
+		if seed, err = nkeys.ParseDecoratedUserNKey(data); err == nil {
+			seed.Wipe()
+		}
+	}
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err
+	}
+	if err != nil {
+		return fault.New(fault.Invalid, "FIELD_INVALID", "the credentials file %s cannot be used: %v", file, err).
+			WithNext("write one with nsc generate creds, and name it in nats_credentials")
+	}
+	return nil
 }
 
 // refused tells a server that does not want us from one that is not there.
@@ -103,12 +130,13 @@ func enabled(ctx context.Context, js jetstream.JetStream, timeout time.Duration)
 }
 
 // watch tells of the connection's fate; without it the client writes to standard error.
-func watch(log *slog.Logger) []nats.Option {
+func watch(log *slog.Logger, l *link) []nats.Option {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return []nats.Option{
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			l.lose()
 			if err != nil { // nil: closed by us
 				log.Warn("broker connection lost", "error", err)
 			}

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/test/bufconn"
@@ -27,6 +28,13 @@ const MaxMessage = 32 << 20
 const InprocPrefix = "inproc:"
 
 const pipeBuffer = 256 << 10
+
+// connects is how a lost peer is looked for again. gRPC's own waits grow to two minutes (https://github.com/grpc/grpc/blob/master/doc/connection-backoff.md):
+// a service that came back after a pause would stand idle for as long.
+var connects = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 4 * time.Second}, // jitter included, under 5 s
+	MinConnectTimeout: 5 * time.Second,
+}
 
 // Options of a network.
 type Options struct {
@@ -126,13 +134,13 @@ func loopback(addr string) bool {
 }
 
 // Dial gives a client connection to "inproc:NAME", "dns:///HOST:PORT" or "HOST:PORT". It connects with the first call. Within the process calls wait until the
-// other side is there or their deadline passes; over TCP a call to nobody fails with fault.Unavailable.
+// other side is there or their deadline passes; over TCP a call to nobody fails with fault.Unavailable, and one to a peer that is back finds it within 5 s.
 func (n *Network) Dial(addr string, o ...grpc.DialOption) (*grpc.ClientConn, error) {
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
 		grpc.WithChainUnaryInterceptor(clientUnary), grpc.WithChainStreamInterceptor(clientStream),
-		grpc.WithStatsHandler(clientStats(n.o)),
+		grpc.WithStatsHandler(clientStats(n.o)), grpc.WithConnectParams(connects),
 	}
 	target := addr
 	if name, ok := strings.CutPrefix(addr, InprocPrefix); ok {

@@ -29,11 +29,12 @@ import (
 
 // Common is the configuration that every service has.
 type Common struct {
-	NATS     string `yaml:"nats"`      // address of the broker
-	DataDir  string `yaml:"data_dir"`  // blobs lie in its folder "blobs"; shared by the services of one machine
-	Debug    string `yaml:"debug"`     // HOST:PORT of /healthz, /readyz and /debug/pprof; empty: none
-	LogLevel string `yaml:"log_level"` // debug, info, warn, error
-	Insecure bool   `yaml:"insecure"`  // listen beyond loopback without TLS and authentication; warned of at each start
+	NATS            string `yaml:"nats"`             // address of the broker
+	NATSCredentials string `yaml:"nats_credentials"` // file with the broker's JWT and seed for this service (nsc's .creds); empty: none
+	DataDir         string `yaml:"data_dir"`         // blobs lie in its folder "blobs"; shared by the services of one machine
+	Debug           string `yaml:"debug"`            // HOST:PORT of /healthz, /readyz and /debug/pprof; empty: none
+	LogLevel        string `yaml:"log_level"`        // debug, info, warn, error
+	Insecure        bool   `yaml:"insecure"`         // listen beyond loopback without TLS and authentication; warned of at each start
 }
 
 // Validate checks what every service shares; a service calls it from its own Validate.
@@ -150,7 +151,7 @@ func assemble(ctx context.Context, h *app.Host, name string, c *Common, attach f
 		return err
 	}
 	h.OnStop("temporary files", time.Second, func(context.Context) error { remove(); return nil })
-	conn, err := bus.Connect(ctx, c.NATS, bus.Options{Name: name, Log: h.Log()})
+	conn, err := bus.Connect(ctx, c.NATS, bus.Options{Name: name, Credentials: c.NATSCredentials, Log: h.Log()})
 	if err != nil {
 		return err
 	}

@@ -77,6 +77,7 @@ func TestFlagsAnswerAndExit(t *testing.T) {
 		{"check names the line", []string{"--check-config", "--config", bad}, nil, 2, []string{"line 2", "lissten", "listen"}},
 		{"a refused value gives the next command", []string{"--check-config"}, []string{"NULLIUS_TESTER_LISTEN="}, 2, []string{"listen is empty", "next: set listen"}},
 		{"a wrong level", nil, []string{"NULLIUS_TESTER_LOG_LEVEL=loud"}, 2, []string{"loud", "debug, info, warn, error"}},
+		{"credentials that are missing", nil, []string{"NULLIUS_TESTER_NATS_CREDENTIALS=/nonexistent/a.creds", "NULLIUS_TESTER_DATA_DIR=" + t.TempDir()}, 2, []string{"/nonexistent/a.creds", "next: ", "nats_credentials"}},
 		{"a wrong flag", []string{"--no-such"}, nil, 2, []string{"no-such"}},
 	}
 	for _, tt := range tests {
