@@ -240,7 +240,7 @@ func elision(l string) (is, byComment bool) {
 		return true, false
 	}
 	body, _ := comment(s)
-	body = strings.ReplaceAll(body, "…", "...")
+	body = strings.ReplaceAll(inBrackets(body), "…", "...")
 	if !strings.HasPrefix(body, "...") && !strings.HasSuffix(body, "...") {
 		return false, false
 	}
@@ -255,6 +255,18 @@ func elision(l string) (is, byComment bool) {
 		}
 	}
 	return false, false
+}
+
+// inBrackets takes one pair of brackets off that lies around a whole text.
+func inBrackets(s string) string {
+	for _, pair := range []string{"()", "[]", "{}", "<>"} {
+		if inner, ok := strings.CutPrefix(s, pair[:1]); ok {
+			if inner, ok = strings.CutSuffix(inner, pair[1:]); ok {
+				return strings.TrimSpace(inner)
+			}
+		}
+	}
+	return s
 }
 
 // SeemsLeftOut says whether a line is a comment that speaks of left out code in so many words, without the dots of an elision. That may be a comment

@@ -40,7 +40,7 @@ func (p *parser) listings(blocks []span) ([]op, *parseError) {
 		if !closed {
 			return nil, &parseError{line: p.at(i), msg: "the listing of " + name + " is not closed; its fence must end it", cut: true}
 		}
-		ops = append(ops, op{kind: opListing, format: "listing", line: p.at(i), name: name, replace: p.lines[i+1 : end]})
+		ops = append(ops, op{kind: opListing, format: "listing", line: p.at(i), name: name, replace: dedent(p.lines[i+1:end], indentOf(p.lines[i]))})
 		i = end
 	}
 	return ops, nil

@@ -16,10 +16,11 @@ func (p *parser) patch(from int) ([]op, *parseError) {
 		}
 		cur = nil
 	}
+	copy(p.lines[from:], dedentPatch(p.lines[from:]))
 	for i := from + 1; i < len(p.lines); i++ {
 		l := p.lines[i]
 		trimmed := strings.TrimSpace(l)
-		if trimmed == "*** End Patch" {
+		if trimmed == patchEnd {
 			flush()
 			return ops, nil
 		}
@@ -63,6 +64,18 @@ func (p *parser) patch(from int) ([]op, *parseError) {
 		}
 	}
 	return nil, &parseError{line: p.at(from), msg: "the patch does not end with *** End Patch", cut: true}
+}
+
+const patchEnd = "*** End Patch"
+
+// dedentPatch takes the indent of an envelope that stands in a list off its lines, up to its end.
+func dedentPatch(lines []string) []string {
+	for i, l := range lines {
+		if strings.TrimSpace(l) == patchEnd {
+			return dedent(lines[:i+1], indentOf(lines[0]))
+		}
+	}
+	return nil
 }
 
 func patchHeader(l string) (verb, name string, ok bool) {

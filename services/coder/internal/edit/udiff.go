@@ -28,6 +28,7 @@ func (p *parser) udiff() ([]op, *parseError) {
 		if name == "" {
 			name = p.pathLineAbove(i)
 		}
+		copy(p.lines[i+1:end], dedent(p.lines[i+1:end], indent)) // a fence in a list
 		more, perr := p.diffBody(i+1, end, name)
 		if perr != nil {
 			return nil, perr
@@ -43,10 +44,25 @@ func (p *parser) udiff() ([]op, *parseError) {
 			return nil, nil // diffs in other fences are quotes
 		}
 		if p.fileHeader(i) && strings.HasPrefix(p.lines[i+2], "@@") {
-			return p.diffBody(i, len(p.lines), "")
+			return p.diffBody(i, p.proseAfter(i), "")
 		}
 	}
 	return nil, nil
+}
+
+// proseAfter finds where a diff without a fence ends: at a blank line that no line of a diff follows.
+func (p *parser) proseAfter(from int) int {
+	end := from
+	for i := from; i < len(p.lines); i++ {
+		switch l := p.lines[i]; {
+		case isBlank(l):
+		case end < i && !strings.ContainsRune(" +-@\\", rune(l[0])) && !strings.HasPrefix(l, "diff --git ") && !strings.HasPrefix(l, "Index: "):
+			return end
+		default:
+			end = i + 1
+		}
+	}
+	return end
 }
 
 func diffLanguage(l string) bool { return l == "diff" || l == "patch" || l == "udiff" }
@@ -94,8 +110,9 @@ func (p *parser) diffBody(from, to int, name string) ([]op, *parseError) {
 				cur.hint, _ = strconv.Atoi(m[1])
 			}
 			open = true
-		case strings.HasPrefix(l, "diff --git ") || strings.HasPrefix(l, "index ") && cur == nil || strings.HasPrefix(l, "new file mode ") && cur == nil:
+		case strings.HasPrefix(l, "diff --git "), strings.HasPrefix(l, "Index: ") && i+1 < to && strings.HasPrefix(p.lines[i+1], "====="):
 			flush()
+			open = false // up to the names stand modes, digests and lines of equals signs
 		case open || strings.HasPrefix(l, "-") || strings.HasPrefix(l, "+"):
 			if cur == nil {
 				cur = &op{kind: opBlock, format: "diff", line: p.at(i), name: name}
