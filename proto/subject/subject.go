@@ -84,6 +84,9 @@ func JobLog(key string) string { return "nullius.joblogs." + key }
 // JobLogsAll matches every job's logs.
 const JobLogsAll = "nullius.joblogs.>"
 
+// JobSample is the core-NATS subject on which is told what a running job uses; nothing keeps it. key is that of JobLog.
+func JobSample(key string) string { return "nullius.jobsamples." + key }
+
 // JobDead is the subject of a pool's dead letters.
 func JobDead(pool string) string { return "nullius.deadjobs." + pool }
 

@@ -204,7 +204,7 @@ func (x LogChunk_Stream) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogChunk_Stream.Descriptor instead.
 func (LogChunk_Stream) EnumDescriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{21, 0}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{25, 0}
 }
 
 // Job is what to run. Its digest covers everything but labels.
@@ -948,6 +948,8 @@ type JobResult struct {
 	Gpus                []*GpuUse              `protobuf:"bytes,31,rep,name=gpus,proto3" json:"gpus,omitempty"`
 	Environment         string                 `protobuf:"bytes,32,opt,name=environment,proto3" json:"environment,omitempty"` // digest of the packages' key; empty: the interpreter as it is
 	Packages            string                 `protobuf:"bytes,33,opt,name=packages,proto3" json:"packages,omitempty"`       // blob: what is installed, a name==version in each line
+	Io                  *Io                    `protobuf:"bytes,34,opt,name=io,proto3" json:"io,omitempty"`                   // unset: nobody counted it, as of a program that was killed where no cgroup of version 2 counts
+	Stalled             *Stalls                `protobuf:"bytes,35,opt,name=stalled,proto3" json:"stalled,omitempty"`         // unset: the kernel does not tell, as without cgroups of version 2
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -1213,6 +1215,313 @@ func (x *JobResult) GetPackages() string {
 	return ""
 }
 
+func (x *JobResult) GetIo() *Io {
+	if x != nil {
+		return x.Io
+	}
+	return nil
+}
+
+func (x *JobResult) GetStalled() *Stalls {
+	if x != nil {
+		return x.Stalled
+	}
+	return nil
+}
+
+// Io is what was read from storage and written to it. File systems in memory are none, nor is what the host still had in its cache. Of what is
+// written, that counts which was handed to the kernel to be written.
+type Io struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ReadBytes     uint64                 `protobuf:"varint,1,opt,name=read_bytes,json=readBytes,proto3" json:"read_bytes,omitempty"`
+	WrittenBytes  uint64                 `protobuf:"varint,2,opt,name=written_bytes,json=writtenBytes,proto3" json:"written_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Io) Reset() {
+	*x = Io{}
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Io) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Io) ProtoMessage() {}
+
+func (x *Io) ProtoReflect() protoreflect.Message {
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Io.ProtoReflect.Descriptor instead.
+func (*Io) Descriptor() ([]byte, []int) {
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Io) GetReadBytes() uint64 {
+	if x != nil {
+		return x.ReadBytes
+	}
+	return 0
+}
+
+func (x *Io) GetWrittenBytes() uint64 {
+	if x != nil {
+		return x.WrittenBytes
+	}
+	return 0
+}
+
+// Stalls are times in which some task of the program waited for a resource: "some" of the kernel's pressure stall information.
+type Stalls struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cpu           *durationpb.Duration   `protobuf:"bytes,1,opt,name=cpu,proto3" json:"cpu,omitempty"`
+	Memory        *durationpb.Duration   `protobuf:"bytes,2,opt,name=memory,proto3" json:"memory,omitempty"`
+	Io            *durationpb.Duration   `protobuf:"bytes,3,opt,name=io,proto3" json:"io,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Stalls) Reset() {
+	*x = Stalls{}
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Stalls) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Stalls) ProtoMessage() {}
+
+func (x *Stalls) ProtoReflect() protoreflect.Message {
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Stalls.ProtoReflect.Descriptor instead.
+func (*Stalls) Descriptor() ([]byte, []int) {
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Stalls) GetCpu() *durationpb.Duration {
+	if x != nil {
+		return x.Cpu
+	}
+	return nil
+}
+
+func (x *Stalls) GetMemory() *durationpb.Duration {
+	if x != nil {
+		return x.Memory
+	}
+	return nil
+}
+
+func (x *Stalls) GetIo() *durationpb.Duration {
+	if x != nil {
+		return x.Io
+	}
+	return nil
+}
+
+// Sample is what a running program has used so far. Nothing keeps it.
+type Sample struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Attempt         int32                  `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	At              *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"` // by the node's clock
+	Cpu             *durationpb.Duration   `protobuf:"bytes,3,opt,name=cpu,proto3" json:"cpu,omitempty"`
+	MemoryBytes     uint64                 `protobuf:"varint,4,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"` // now, as the memory limit counts it
+	PeakMemoryBytes uint64                 `protobuf:"varint,5,opt,name=peak_memory_bytes,json=peakMemoryBytes,proto3" json:"peak_memory_bytes,omitempty"`
+	Io              *Io                    `protobuf:"bytes,6,opt,name=io,proto3" json:"io,omitempty"`           // as in JobResult; unset until the end where no cgroup of version 2 counts
+	Stalled         *Stalls                `protobuf:"bytes,7,opt,name=stalled,proto3" json:"stalled,omitempty"` // as in JobResult
+	Gpus            []*GpuSample           `protobuf:"bytes,8,rep,name=gpus,proto3" json:"gpus,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Sample) Reset() {
+	*x = Sample{}
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sample) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sample) ProtoMessage() {}
+
+func (x *Sample) ProtoReflect() protoreflect.Message {
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sample.ProtoReflect.Descriptor instead.
+func (*Sample) Descriptor() ([]byte, []int) {
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Sample) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Sample) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Sample) GetCpu() *durationpb.Duration {
+	if x != nil {
+		return x.Cpu
+	}
+	return nil
+}
+
+func (x *Sample) GetMemoryBytes() uint64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *Sample) GetPeakMemoryBytes() uint64 {
+	if x != nil {
+		return x.PeakMemoryBytes
+	}
+	return 0
+}
+
+func (x *Sample) GetIo() *Io {
+	if x != nil {
+		return x.Io
+	}
+	return nil
+}
+
+func (x *Sample) GetStalled() *Stalls {
+	if x != nil {
+		return x.Stalled
+	}
+	return nil
+}
+
+func (x *Sample) GetGpus() []*GpuSample {
+	if x != nil {
+		return x.Gpus
+	}
+	return nil
+}
+
+// GpuSample is the latest reading of one GPU.
+type GpuSample struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Uuid               string                 `protobuf:"bytes,1,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	Utilization        uint32                 `protobuf:"varint,2,opt,name=utilization,proto3" json:"utilization,omitempty"`                                  // percent
+	MemoryUsedBytes    uint64                 `protobuf:"varint,3,opt,name=memory_used_bytes,json=memoryUsedBytes,proto3" json:"memory_used_bytes,omitempty"` // of the whole device
+	PowerWatts         float64                `protobuf:"fixed64,4,opt,name=power_watts,json=powerWatts,proto3" json:"power_watts,omitempty"`
+	TemperatureCelsius uint32                 `protobuf:"varint,5,opt,name=temperature_celsius,json=temperatureCelsius,proto3" json:"temperature_celsius,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *GpuSample) Reset() {
+	*x = GpuSample{}
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GpuSample) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GpuSample) ProtoMessage() {}
+
+func (x *GpuSample) ProtoReflect() protoreflect.Message {
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GpuSample.ProtoReflect.Descriptor instead.
+func (*GpuSample) Descriptor() ([]byte, []int) {
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *GpuSample) GetUuid() string {
+	if x != nil {
+		return x.Uuid
+	}
+	return ""
+}
+
+func (x *GpuSample) GetUtilization() uint32 {
+	if x != nil {
+		return x.Utilization
+	}
+	return 0
+}
+
+func (x *GpuSample) GetMemoryUsedBytes() uint64 {
+	if x != nil {
+		return x.MemoryUsedBytes
+	}
+	return 0
+}
+
+func (x *GpuSample) GetPowerWatts() float64 {
+	if x != nil {
+		return x.PowerWatts
+	}
+	return 0
+}
+
+func (x *GpuSample) GetTemperatureCelsius() uint32 {
+	if x != nil {
+		return x.TemperatureCelsius
+	}
+	return 0
+}
+
 // GpuUse is what a job did with one GPU, sampled once a second.
 type GpuUse struct {
 	state                 protoimpl.MessageState `protogen:"open.v1"`
@@ -1238,7 +1547,7 @@ type GpuUse struct {
 
 func (x *GpuUse) Reset() {
 	*x = GpuUse{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[10]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1250,7 +1559,7 @@ func (x *GpuUse) String() string {
 func (*GpuUse) ProtoMessage() {}
 
 func (x *GpuUse) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[10]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1263,7 +1572,7 @@ func (x *GpuUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GpuUse.ProtoReflect.Descriptor instead.
 func (*GpuUse) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{10}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GpuUse) GetUuid() string {
@@ -1388,7 +1697,7 @@ type CollectedOutput struct {
 
 func (x *CollectedOutput) Reset() {
 	*x = CollectedOutput{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[11]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1400,7 +1709,7 @@ func (x *CollectedOutput) String() string {
 func (*CollectedOutput) ProtoMessage() {}
 
 func (x *CollectedOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[11]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1413,7 +1722,7 @@ func (x *CollectedOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectedOutput.ProtoReflect.Descriptor instead.
 func (*CollectedOutput) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{11}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CollectedOutput) GetPath() string {
@@ -1440,7 +1749,7 @@ type RefusedOutput struct {
 
 func (x *RefusedOutput) Reset() {
 	*x = RefusedOutput{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[12]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1452,7 +1761,7 @@ func (x *RefusedOutput) String() string {
 func (*RefusedOutput) ProtoMessage() {}
 
 func (x *RefusedOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[12]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1465,7 +1774,7 @@ func (x *RefusedOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefusedOutput.ProtoReflect.Descriptor instead.
 func (*RefusedOutput) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{12}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RefusedOutput) GetPath() string {
@@ -1493,7 +1802,7 @@ type LogDigest struct {
 
 func (x *LogDigest) Reset() {
 	*x = LogDigest{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[13]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1505,7 +1814,7 @@ func (x *LogDigest) String() string {
 func (*LogDigest) ProtoMessage() {}
 
 func (x *LogDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[13]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1518,7 +1827,7 @@ func (x *LogDigest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogDigest.ProtoReflect.Descriptor instead.
 func (*LogDigest) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{13}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LogDigest) GetDigest() string {
@@ -1553,7 +1862,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[14]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1565,7 +1874,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[14]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1578,7 +1887,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{14}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Attempt) GetNumber() int32 {
@@ -1611,7 +1920,7 @@ type SubmitRequest struct {
 
 func (x *SubmitRequest) Reset() {
 	*x = SubmitRequest{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[15]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1623,7 +1932,7 @@ func (x *SubmitRequest) String() string {
 func (*SubmitRequest) ProtoMessage() {}
 
 func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[15]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1636,7 +1945,7 @@ func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitRequest.ProtoReflect.Descriptor instead.
 func (*SubmitRequest) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{15}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SubmitRequest) GetJob() *Job {
@@ -1655,7 +1964,7 @@ type SubmitResponse struct {
 
 func (x *SubmitResponse) Reset() {
 	*x = SubmitResponse{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[16]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1667,7 +1976,7 @@ func (x *SubmitResponse) String() string {
 func (*SubmitResponse) ProtoMessage() {}
 
 func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[16]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1680,7 +1989,7 @@ func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitResponse.ProtoReflect.Descriptor instead.
 func (*SubmitResponse) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{16}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SubmitResponse) GetRecord() *JobRecord {
@@ -1699,7 +2008,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[17]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1711,7 +2020,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[17]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1724,7 +2033,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{17}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetRequest) GetJobId() string {
@@ -1743,7 +2052,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[18]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1755,7 +2064,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[18]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1768,7 +2077,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{18}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetResponse) GetRecord() *JobRecord {
@@ -1791,7 +2100,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[19]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1803,7 +2112,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[19]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1816,7 +2125,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{19}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WatchRequest) GetJobId() string {
@@ -1855,6 +2164,7 @@ type WatchResponse struct {
 	//	*WatchResponse_Log
 	//	*WatchResponse_Gap
 	//	*WatchResponse_Result
+	//	*WatchResponse_Sample
 	Event         isWatchResponse_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1862,7 +2172,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[20]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1874,7 +2184,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[20]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1887,7 +2197,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{20}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *WatchResponse) GetEvent() isWatchResponse_Event {
@@ -1933,6 +2243,15 @@ func (x *WatchResponse) GetResult() *JobRecord {
 	return nil
 }
 
+func (x *WatchResponse) GetSample() *Sample {
+	if x != nil {
+		if x, ok := x.Event.(*WatchResponse_Sample); ok {
+			return x.Sample
+		}
+	}
+	return nil
+}
+
 type isWatchResponse_Event interface {
 	isWatchResponse_Event()
 }
@@ -1953,6 +2272,10 @@ type WatchResponse_Result struct {
 	Result *JobRecord `protobuf:"bytes,4,opt,name=result,proto3,oneof"` // last
 }
 
+type WatchResponse_Sample struct {
+	Sample *Sample `protobuf:"bytes,5,opt,name=sample,proto3,oneof"` // about once a second while the program runs; not before the first second
+}
+
 func (*WatchResponse_State) isWatchResponse_Event() {}
 
 func (*WatchResponse_Log) isWatchResponse_Event() {}
@@ -1960,6 +2283,8 @@ func (*WatchResponse_Log) isWatchResponse_Event() {}
 func (*WatchResponse_Gap) isWatchResponse_Event() {}
 
 func (*WatchResponse_Result) isWatchResponse_Event() {}
+
+func (*WatchResponse_Sample) isWatchResponse_Event() {}
 
 type LogChunk struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1973,7 +2298,7 @@ type LogChunk struct {
 
 func (x *LogChunk) Reset() {
 	*x = LogChunk{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[21]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1985,7 +2310,7 @@ func (x *LogChunk) String() string {
 func (*LogChunk) ProtoMessage() {}
 
 func (x *LogChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[21]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1998,7 +2323,7 @@ func (x *LogChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChunk.ProtoReflect.Descriptor instead.
 func (*LogChunk) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{21}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LogChunk) GetAttempt() int32 {
@@ -2041,7 +2366,7 @@ type LogGap struct {
 
 func (x *LogGap) Reset() {
 	*x = LogGap{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[22]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2053,7 +2378,7 @@ func (x *LogGap) String() string {
 func (*LogGap) ProtoMessage() {}
 
 func (x *LogGap) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[22]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2066,7 +2391,7 @@ func (x *LogGap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogGap.ProtoReflect.Descriptor instead.
 func (*LogGap) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{22}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LogGap) GetAttempt() int32 {
@@ -2107,7 +2432,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[23]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2119,7 +2444,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[23]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2132,7 +2457,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{23}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CancelRequest) GetJobId() string {
@@ -2158,7 +2483,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[24]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2170,7 +2495,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[24]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2183,7 +2508,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{24}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CancelResponse) GetFound() State_Value {
@@ -2201,7 +2526,7 @@ type ListNodesRequest struct {
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[25]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2213,7 +2538,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[25]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2226,7 +2551,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{25}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{29}
 }
 
 type ListNodesResponse struct {
@@ -2240,7 +2565,7 @@ type ListNodesResponse struct {
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[26]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2252,7 +2577,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[26]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2265,7 +2590,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{26}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListNodesResponse) GetNodes() []*Node {
@@ -2312,7 +2637,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[27]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2324,7 +2649,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[27]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2337,7 +2662,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{27}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Node) GetName() string {
@@ -2456,7 +2781,7 @@ type Probe struct {
 
 func (x *Probe) Reset() {
 	*x = Probe{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[28]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2468,7 +2793,7 @@ func (x *Probe) String() string {
 func (*Probe) ProtoMessage() {}
 
 func (x *Probe) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[28]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2481,7 +2806,7 @@ func (x *Probe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probe.ProtoReflect.Descriptor instead.
 func (*Probe) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{28}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Probe) GetName() string {
@@ -2516,7 +2841,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[29]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2528,7 +2853,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[29]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2541,7 +2866,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{29}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Refusal) GetReason() string {
@@ -2583,7 +2908,7 @@ type Slot struct {
 
 func (x *Slot) Reset() {
 	*x = Slot{}
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[30]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2595,7 +2920,7 @@ func (x *Slot) String() string {
 func (*Slot) ProtoMessage() {}
 
 func (x *Slot) ProtoReflect() protoreflect.Message {
-	mi := &file_nullius_executor_v1_executor_proto_msgTypes[30]
+	mi := &file_nullius_executor_v1_executor_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2608,7 +2933,7 @@ func (x *Slot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slot.ProtoReflect.Descriptor instead.
 func (*Slot) Descriptor() ([]byte, []int) {
-	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{30}
+	return file_nullius_executor_v1_executor_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Slot) GetId() string {
@@ -2779,8 +3104,7 @@ const file_nullius_executor_v1_executor_proto_rawDesc = "" +
 	"\astarted\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
 	"\x06result\x18\t \x01(\v2\x1e.nullius.executor.v1.JobResultR\x06result\x12)\n" +
 	"\x10cancel_requested\x18\n" +
-	" \x01(\bR\x0fcancelRequested\"\xf4\n" +
-	"\n" +
+	" \x01(\bR\x0fcancelRequested\"\xd4\v\n" +
 	"\tJobResult\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\x05R\aattempt\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x124\n" +
@@ -2818,7 +3142,33 @@ const file_nullius_executor_v1_executor_proto_rawDesc = "" +
 	"\agpu_xid\x18\x1e \x01(\rR\x06gpuXid\x12/\n" +
 	"\x04gpus\x18\x1f \x03(\v2\x1b.nullius.executor.v1.GpuUseR\x04gpus\x12 \n" +
 	"\venvironment\x18  \x01(\tR\venvironment\x12\x1a\n" +
-	"\bpackages\x18! \x01(\tR\bpackages\"\xfd\x05\n" +
+	"\bpackages\x18! \x01(\tR\bpackages\x12'\n" +
+	"\x02io\x18\" \x01(\v2\x17.nullius.executor.v1.IoR\x02io\x125\n" +
+	"\astalled\x18# \x01(\v2\x1b.nullius.executor.v1.StallsR\astalled\"H\n" +
+	"\x02Io\x12\x1d\n" +
+	"\n" +
+	"read_bytes\x18\x01 \x01(\x04R\treadBytes\x12#\n" +
+	"\rwritten_bytes\x18\x02 \x01(\x04R\fwrittenBytes\"\x93\x01\n" +
+	"\x06Stalls\x12+\n" +
+	"\x03cpu\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03cpu\x121\n" +
+	"\x06memory\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06memory\x12)\n" +
+	"\x02io\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x02io\"\xde\x02\n" +
+	"\x06Sample\x12\x18\n" +
+	"\aattempt\x18\x01 \x01(\x05R\aattempt\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12+\n" +
+	"\x03cpu\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03cpu\x12!\n" +
+	"\fmemory_bytes\x18\x04 \x01(\x04R\vmemoryBytes\x12*\n" +
+	"\x11peak_memory_bytes\x18\x05 \x01(\x04R\x0fpeakMemoryBytes\x12'\n" +
+	"\x02io\x18\x06 \x01(\v2\x17.nullius.executor.v1.IoR\x02io\x125\n" +
+	"\astalled\x18\a \x01(\v2\x1b.nullius.executor.v1.StallsR\astalled\x122\n" +
+	"\x04gpus\x18\b \x03(\v2\x1e.nullius.executor.v1.GpuSampleR\x04gpus\"\xbf\x01\n" +
+	"\tGpuSample\x12\x12\n" +
+	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12 \n" +
+	"\vutilization\x18\x02 \x01(\rR\vutilization\x12*\n" +
+	"\x11memory_used_bytes\x18\x03 \x01(\x04R\x0fmemoryUsedBytes\x12\x1f\n" +
+	"\vpower_watts\x18\x04 \x01(\x01R\n" +
+	"powerWatts\x12/\n" +
+	"\x13temperature_celsius\x18\x05 \x01(\rR\x12temperatureCelsius\"\xfd\x05\n" +
 	"\x06GpuUse\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12\x16\n" +
@@ -2870,12 +3220,13 @@ const file_nullius_executor_v1_executor_proto_rawDesc = "" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12#\n" +
 	"\rstdout_offset\x18\x03 \x01(\x04R\fstdoutOffset\x12#\n" +
-	"\rstderr_offset\x18\x04 \x01(\x04R\fstderrOffset\"\xee\x01\n" +
+	"\rstderr_offset\x18\x04 \x01(\x04R\fstderrOffset\"\xa5\x02\n" +
 	"\rWatchResponse\x126\n" +
 	"\x05state\x18\x01 \x01(\v2\x1e.nullius.executor.v1.JobRecordH\x00R\x05state\x121\n" +
 	"\x03log\x18\x02 \x01(\v2\x1d.nullius.executor.v1.LogChunkH\x00R\x03log\x12/\n" +
 	"\x03gap\x18\x03 \x01(\v2\x1b.nullius.executor.v1.LogGapH\x00R\x03gap\x128\n" +
-	"\x06result\x18\x04 \x01(\v2\x1e.nullius.executor.v1.JobRecordH\x00R\x06resultB\a\n" +
+	"\x06result\x18\x04 \x01(\v2\x1e.nullius.executor.v1.JobRecordH\x00R\x06result\x125\n" +
+	"\x06sample\x18\x05 \x01(\v2\x1b.nullius.executor.v1.SampleH\x00R\x06sampleB\a\n" +
 	"\x05event\"\xc1\x01\n" +
 	"\bLogChunk\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\x05R\aattempt\x12<\n" +
@@ -2960,7 +3311,7 @@ func file_nullius_executor_v1_executor_proto_rawDescGZIP() []byte {
 }
 
 var file_nullius_executor_v1_executor_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_nullius_executor_v1_executor_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_nullius_executor_v1_executor_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_nullius_executor_v1_executor_proto_goTypes = []any{
 	(State_Value)(0),              // 0: nullius.executor.v1.State.Value
 	(EndReason_Value)(0),          // 1: nullius.executor.v1.EndReason.Value
@@ -2975,98 +3326,113 @@ var file_nullius_executor_v1_executor_proto_goTypes = []any{
 	(*EndReason)(nil),             // 10: nullius.executor.v1.EndReason
 	(*JobRecord)(nil),             // 11: nullius.executor.v1.JobRecord
 	(*JobResult)(nil),             // 12: nullius.executor.v1.JobResult
-	(*GpuUse)(nil),                // 13: nullius.executor.v1.GpuUse
-	(*CollectedOutput)(nil),       // 14: nullius.executor.v1.CollectedOutput
-	(*RefusedOutput)(nil),         // 15: nullius.executor.v1.RefusedOutput
-	(*LogDigest)(nil),             // 16: nullius.executor.v1.LogDigest
-	(*Attempt)(nil),               // 17: nullius.executor.v1.Attempt
-	(*SubmitRequest)(nil),         // 18: nullius.executor.v1.SubmitRequest
-	(*SubmitResponse)(nil),        // 19: nullius.executor.v1.SubmitResponse
-	(*GetRequest)(nil),            // 20: nullius.executor.v1.GetRequest
-	(*GetResponse)(nil),           // 21: nullius.executor.v1.GetResponse
-	(*WatchRequest)(nil),          // 22: nullius.executor.v1.WatchRequest
-	(*WatchResponse)(nil),         // 23: nullius.executor.v1.WatchResponse
-	(*LogChunk)(nil),              // 24: nullius.executor.v1.LogChunk
-	(*LogGap)(nil),                // 25: nullius.executor.v1.LogGap
-	(*CancelRequest)(nil),         // 26: nullius.executor.v1.CancelRequest
-	(*CancelResponse)(nil),        // 27: nullius.executor.v1.CancelResponse
-	(*ListNodesRequest)(nil),      // 28: nullius.executor.v1.ListNodesRequest
-	(*ListNodesResponse)(nil),     // 29: nullius.executor.v1.ListNodesResponse
-	(*Node)(nil),                  // 30: nullius.executor.v1.Node
-	(*Probe)(nil),                 // 31: nullius.executor.v1.Probe
-	(*Refusal)(nil),               // 32: nullius.executor.v1.Refusal
-	(*Slot)(nil),                  // 33: nullius.executor.v1.Slot
-	nil,                           // 34: nullius.executor.v1.Job.LabelsEntry
-	nil,                           // 35: nullius.executor.v1.Job.EnvEntry
-	nil,                           // 36: nullius.executor.v1.GpuUse.ThrottledSecondsEntry
-	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
-	(*v1.Measurement)(nil),        // 39: nullius.record.v1.Measurement
+	(*Io)(nil),                    // 13: nullius.executor.v1.Io
+	(*Stalls)(nil),                // 14: nullius.executor.v1.Stalls
+	(*Sample)(nil),                // 15: nullius.executor.v1.Sample
+	(*GpuSample)(nil),             // 16: nullius.executor.v1.GpuSample
+	(*GpuUse)(nil),                // 17: nullius.executor.v1.GpuUse
+	(*CollectedOutput)(nil),       // 18: nullius.executor.v1.CollectedOutput
+	(*RefusedOutput)(nil),         // 19: nullius.executor.v1.RefusedOutput
+	(*LogDigest)(nil),             // 20: nullius.executor.v1.LogDigest
+	(*Attempt)(nil),               // 21: nullius.executor.v1.Attempt
+	(*SubmitRequest)(nil),         // 22: nullius.executor.v1.SubmitRequest
+	(*SubmitResponse)(nil),        // 23: nullius.executor.v1.SubmitResponse
+	(*GetRequest)(nil),            // 24: nullius.executor.v1.GetRequest
+	(*GetResponse)(nil),           // 25: nullius.executor.v1.GetResponse
+	(*WatchRequest)(nil),          // 26: nullius.executor.v1.WatchRequest
+	(*WatchResponse)(nil),         // 27: nullius.executor.v1.WatchResponse
+	(*LogChunk)(nil),              // 28: nullius.executor.v1.LogChunk
+	(*LogGap)(nil),                // 29: nullius.executor.v1.LogGap
+	(*CancelRequest)(nil),         // 30: nullius.executor.v1.CancelRequest
+	(*CancelResponse)(nil),        // 31: nullius.executor.v1.CancelResponse
+	(*ListNodesRequest)(nil),      // 32: nullius.executor.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),     // 33: nullius.executor.v1.ListNodesResponse
+	(*Node)(nil),                  // 34: nullius.executor.v1.Node
+	(*Probe)(nil),                 // 35: nullius.executor.v1.Probe
+	(*Refusal)(nil),               // 36: nullius.executor.v1.Refusal
+	(*Slot)(nil),                  // 37: nullius.executor.v1.Slot
+	nil,                           // 38: nullius.executor.v1.Job.LabelsEntry
+	nil,                           // 39: nullius.executor.v1.Job.EnvEntry
+	nil,                           // 40: nullius.executor.v1.GpuUse.ThrottledSecondsEntry
+	(*durationpb.Duration)(nil),   // 41: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
+	(*v1.Measurement)(nil),        // 43: nullius.record.v1.Measurement
 }
 var file_nullius_executor_v1_executor_proto_depIdxs = []int32{
-	34, // 0: nullius.executor.v1.Job.labels:type_name -> nullius.executor.v1.Job.LabelsEntry
-	35, // 1: nullius.executor.v1.Job.env:type_name -> nullius.executor.v1.Job.EnvEntry
+	38, // 0: nullius.executor.v1.Job.labels:type_name -> nullius.executor.v1.Job.LabelsEntry
+	39, // 1: nullius.executor.v1.Job.env:type_name -> nullius.executor.v1.Job.EnvEntry
 	4,  // 2: nullius.executor.v1.Job.outputs:type_name -> nullius.executor.v1.Output
 	5,  // 3: nullius.executor.v1.Job.data:type_name -> nullius.executor.v1.DataMount
 	6,  // 4: nullius.executor.v1.Job.environment:type_name -> nullius.executor.v1.Environment
 	7,  // 5: nullius.executor.v1.Job.limits:type_name -> nullius.executor.v1.Limits
 	8,  // 6: nullius.executor.v1.Job.gpu:type_name -> nullius.executor.v1.Gpu
-	37, // 7: nullius.executor.v1.Limits.wall:type_name -> google.protobuf.Duration
+	41, // 7: nullius.executor.v1.Limits.wall:type_name -> google.protobuf.Duration
 	3,  // 8: nullius.executor.v1.JobRecord.job:type_name -> nullius.executor.v1.Job
 	0,  // 9: nullius.executor.v1.JobRecord.state:type_name -> nullius.executor.v1.State.Value
-	38, // 10: nullius.executor.v1.JobRecord.submitted:type_name -> google.protobuf.Timestamp
-	38, // 11: nullius.executor.v1.JobRecord.started:type_name -> google.protobuf.Timestamp
+	42, // 10: nullius.executor.v1.JobRecord.submitted:type_name -> google.protobuf.Timestamp
+	42, // 11: nullius.executor.v1.JobRecord.started:type_name -> google.protobuf.Timestamp
 	12, // 12: nullius.executor.v1.JobRecord.result:type_name -> nullius.executor.v1.JobResult
-	38, // 13: nullius.executor.v1.JobResult.started:type_name -> google.protobuf.Timestamp
-	38, // 14: nullius.executor.v1.JobResult.ended:type_name -> google.protobuf.Timestamp
-	37, // 15: nullius.executor.v1.JobResult.queue_wait:type_name -> google.protobuf.Duration
+	42, // 13: nullius.executor.v1.JobResult.started:type_name -> google.protobuf.Timestamp
+	42, // 14: nullius.executor.v1.JobResult.ended:type_name -> google.protobuf.Timestamp
+	41, // 15: nullius.executor.v1.JobResult.queue_wait:type_name -> google.protobuf.Duration
 	1,  // 16: nullius.executor.v1.JobResult.end_reason:type_name -> nullius.executor.v1.EndReason.Value
 	7,  // 17: nullius.executor.v1.JobResult.limits:type_name -> nullius.executor.v1.Limits
-	15, // 18: nullius.executor.v1.JobResult.refused:type_name -> nullius.executor.v1.RefusedOutput
-	39, // 19: nullius.executor.v1.JobResult.measurements:type_name -> nullius.record.v1.Measurement
-	16, // 20: nullius.executor.v1.JobResult.stdout:type_name -> nullius.executor.v1.LogDigest
-	16, // 21: nullius.executor.v1.JobResult.stderr:type_name -> nullius.executor.v1.LogDigest
-	37, // 22: nullius.executor.v1.JobResult.cpu:type_name -> google.protobuf.Duration
-	37, // 23: nullius.executor.v1.JobResult.wall:type_name -> google.protobuf.Duration
-	17, // 24: nullius.executor.v1.JobResult.earlier:type_name -> nullius.executor.v1.Attempt
-	14, // 25: nullius.executor.v1.JobResult.outputs:type_name -> nullius.executor.v1.CollectedOutput
-	13, // 26: nullius.executor.v1.JobResult.gpus:type_name -> nullius.executor.v1.GpuUse
-	37, // 27: nullius.executor.v1.GpuUse.held:type_name -> google.protobuf.Duration
-	36, // 28: nullius.executor.v1.GpuUse.throttled_seconds:type_name -> nullius.executor.v1.GpuUse.ThrottledSecondsEntry
-	3,  // 29: nullius.executor.v1.SubmitRequest.job:type_name -> nullius.executor.v1.Job
-	11, // 30: nullius.executor.v1.SubmitResponse.record:type_name -> nullius.executor.v1.JobRecord
-	11, // 31: nullius.executor.v1.GetResponse.record:type_name -> nullius.executor.v1.JobRecord
-	11, // 32: nullius.executor.v1.WatchResponse.state:type_name -> nullius.executor.v1.JobRecord
-	24, // 33: nullius.executor.v1.WatchResponse.log:type_name -> nullius.executor.v1.LogChunk
-	25, // 34: nullius.executor.v1.WatchResponse.gap:type_name -> nullius.executor.v1.LogGap
-	11, // 35: nullius.executor.v1.WatchResponse.result:type_name -> nullius.executor.v1.JobRecord
-	2,  // 36: nullius.executor.v1.LogChunk.stream:type_name -> nullius.executor.v1.LogChunk.Stream
-	2,  // 37: nullius.executor.v1.LogGap.stream:type_name -> nullius.executor.v1.LogChunk.Stream
-	0,  // 38: nullius.executor.v1.CancelResponse.found:type_name -> nullius.executor.v1.State.Value
-	30, // 39: nullius.executor.v1.ListNodesResponse.nodes:type_name -> nullius.executor.v1.Node
-	38, // 40: nullius.executor.v1.ListNodesResponse.oldest_queued:type_name -> google.protobuf.Timestamp
-	31, // 41: nullius.executor.v1.Node.probes:type_name -> nullius.executor.v1.Probe
-	32, // 42: nullius.executor.v1.Node.refusals:type_name -> nullius.executor.v1.Refusal
-	33, // 43: nullius.executor.v1.Node.slots:type_name -> nullius.executor.v1.Slot
-	38, // 44: nullius.executor.v1.Node.heartbeat:type_name -> google.protobuf.Timestamp
-	38, // 45: nullius.executor.v1.Node.started:type_name -> google.protobuf.Timestamp
-	38, // 46: nullius.executor.v1.Slot.since:type_name -> google.protobuf.Timestamp
-	38, // 47: nullius.executor.v1.Slot.recheck:type_name -> google.protobuf.Timestamp
-	18, // 48: nullius.executor.v1.ExecutorService.Submit:input_type -> nullius.executor.v1.SubmitRequest
-	20, // 49: nullius.executor.v1.ExecutorService.Get:input_type -> nullius.executor.v1.GetRequest
-	22, // 50: nullius.executor.v1.ExecutorService.Watch:input_type -> nullius.executor.v1.WatchRequest
-	26, // 51: nullius.executor.v1.ExecutorService.Cancel:input_type -> nullius.executor.v1.CancelRequest
-	28, // 52: nullius.executor.v1.ExecutorService.ListNodes:input_type -> nullius.executor.v1.ListNodesRequest
-	19, // 53: nullius.executor.v1.ExecutorService.Submit:output_type -> nullius.executor.v1.SubmitResponse
-	21, // 54: nullius.executor.v1.ExecutorService.Get:output_type -> nullius.executor.v1.GetResponse
-	23, // 55: nullius.executor.v1.ExecutorService.Watch:output_type -> nullius.executor.v1.WatchResponse
-	27, // 56: nullius.executor.v1.ExecutorService.Cancel:output_type -> nullius.executor.v1.CancelResponse
-	29, // 57: nullius.executor.v1.ExecutorService.ListNodes:output_type -> nullius.executor.v1.ListNodesResponse
-	53, // [53:58] is the sub-list for method output_type
-	48, // [48:53] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	19, // 18: nullius.executor.v1.JobResult.refused:type_name -> nullius.executor.v1.RefusedOutput
+	43, // 19: nullius.executor.v1.JobResult.measurements:type_name -> nullius.record.v1.Measurement
+	20, // 20: nullius.executor.v1.JobResult.stdout:type_name -> nullius.executor.v1.LogDigest
+	20, // 21: nullius.executor.v1.JobResult.stderr:type_name -> nullius.executor.v1.LogDigest
+	41, // 22: nullius.executor.v1.JobResult.cpu:type_name -> google.protobuf.Duration
+	41, // 23: nullius.executor.v1.JobResult.wall:type_name -> google.protobuf.Duration
+	21, // 24: nullius.executor.v1.JobResult.earlier:type_name -> nullius.executor.v1.Attempt
+	18, // 25: nullius.executor.v1.JobResult.outputs:type_name -> nullius.executor.v1.CollectedOutput
+	17, // 26: nullius.executor.v1.JobResult.gpus:type_name -> nullius.executor.v1.GpuUse
+	13, // 27: nullius.executor.v1.JobResult.io:type_name -> nullius.executor.v1.Io
+	14, // 28: nullius.executor.v1.JobResult.stalled:type_name -> nullius.executor.v1.Stalls
+	41, // 29: nullius.executor.v1.Stalls.cpu:type_name -> google.protobuf.Duration
+	41, // 30: nullius.executor.v1.Stalls.memory:type_name -> google.protobuf.Duration
+	41, // 31: nullius.executor.v1.Stalls.io:type_name -> google.protobuf.Duration
+	42, // 32: nullius.executor.v1.Sample.at:type_name -> google.protobuf.Timestamp
+	41, // 33: nullius.executor.v1.Sample.cpu:type_name -> google.protobuf.Duration
+	13, // 34: nullius.executor.v1.Sample.io:type_name -> nullius.executor.v1.Io
+	14, // 35: nullius.executor.v1.Sample.stalled:type_name -> nullius.executor.v1.Stalls
+	16, // 36: nullius.executor.v1.Sample.gpus:type_name -> nullius.executor.v1.GpuSample
+	41, // 37: nullius.executor.v1.GpuUse.held:type_name -> google.protobuf.Duration
+	40, // 38: nullius.executor.v1.GpuUse.throttled_seconds:type_name -> nullius.executor.v1.GpuUse.ThrottledSecondsEntry
+	3,  // 39: nullius.executor.v1.SubmitRequest.job:type_name -> nullius.executor.v1.Job
+	11, // 40: nullius.executor.v1.SubmitResponse.record:type_name -> nullius.executor.v1.JobRecord
+	11, // 41: nullius.executor.v1.GetResponse.record:type_name -> nullius.executor.v1.JobRecord
+	11, // 42: nullius.executor.v1.WatchResponse.state:type_name -> nullius.executor.v1.JobRecord
+	28, // 43: nullius.executor.v1.WatchResponse.log:type_name -> nullius.executor.v1.LogChunk
+	29, // 44: nullius.executor.v1.WatchResponse.gap:type_name -> nullius.executor.v1.LogGap
+	11, // 45: nullius.executor.v1.WatchResponse.result:type_name -> nullius.executor.v1.JobRecord
+	15, // 46: nullius.executor.v1.WatchResponse.sample:type_name -> nullius.executor.v1.Sample
+	2,  // 47: nullius.executor.v1.LogChunk.stream:type_name -> nullius.executor.v1.LogChunk.Stream
+	2,  // 48: nullius.executor.v1.LogGap.stream:type_name -> nullius.executor.v1.LogChunk.Stream
+	0,  // 49: nullius.executor.v1.CancelResponse.found:type_name -> nullius.executor.v1.State.Value
+	34, // 50: nullius.executor.v1.ListNodesResponse.nodes:type_name -> nullius.executor.v1.Node
+	42, // 51: nullius.executor.v1.ListNodesResponse.oldest_queued:type_name -> google.protobuf.Timestamp
+	35, // 52: nullius.executor.v1.Node.probes:type_name -> nullius.executor.v1.Probe
+	36, // 53: nullius.executor.v1.Node.refusals:type_name -> nullius.executor.v1.Refusal
+	37, // 54: nullius.executor.v1.Node.slots:type_name -> nullius.executor.v1.Slot
+	42, // 55: nullius.executor.v1.Node.heartbeat:type_name -> google.protobuf.Timestamp
+	42, // 56: nullius.executor.v1.Node.started:type_name -> google.protobuf.Timestamp
+	42, // 57: nullius.executor.v1.Slot.since:type_name -> google.protobuf.Timestamp
+	42, // 58: nullius.executor.v1.Slot.recheck:type_name -> google.protobuf.Timestamp
+	22, // 59: nullius.executor.v1.ExecutorService.Submit:input_type -> nullius.executor.v1.SubmitRequest
+	24, // 60: nullius.executor.v1.ExecutorService.Get:input_type -> nullius.executor.v1.GetRequest
+	26, // 61: nullius.executor.v1.ExecutorService.Watch:input_type -> nullius.executor.v1.WatchRequest
+	30, // 62: nullius.executor.v1.ExecutorService.Cancel:input_type -> nullius.executor.v1.CancelRequest
+	32, // 63: nullius.executor.v1.ExecutorService.ListNodes:input_type -> nullius.executor.v1.ListNodesRequest
+	23, // 64: nullius.executor.v1.ExecutorService.Submit:output_type -> nullius.executor.v1.SubmitResponse
+	25, // 65: nullius.executor.v1.ExecutorService.Get:output_type -> nullius.executor.v1.GetResponse
+	27, // 66: nullius.executor.v1.ExecutorService.Watch:output_type -> nullius.executor.v1.WatchResponse
+	31, // 67: nullius.executor.v1.ExecutorService.Cancel:output_type -> nullius.executor.v1.CancelResponse
+	33, // 68: nullius.executor.v1.ExecutorService.ListNodes:output_type -> nullius.executor.v1.ListNodesResponse
+	64, // [64:69] is the sub-list for method output_type
+	59, // [59:64] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_nullius_executor_v1_executor_proto_init() }
@@ -3074,12 +3440,13 @@ func file_nullius_executor_v1_executor_proto_init() {
 	if File_nullius_executor_v1_executor_proto != nil {
 		return
 	}
-	file_nullius_executor_v1_executor_proto_msgTypes[10].OneofWrappers = []any{}
-	file_nullius_executor_v1_executor_proto_msgTypes[20].OneofWrappers = []any{
+	file_nullius_executor_v1_executor_proto_msgTypes[14].OneofWrappers = []any{}
+	file_nullius_executor_v1_executor_proto_msgTypes[24].OneofWrappers = []any{
 		(*WatchResponse_State)(nil),
 		(*WatchResponse_Log)(nil),
 		(*WatchResponse_Gap)(nil),
 		(*WatchResponse_Result)(nil),
+		(*WatchResponse_Sample)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3087,7 +3454,7 @@ func file_nullius_executor_v1_executor_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nullius_executor_v1_executor_proto_rawDesc), len(file_nullius_executor_v1_executor_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   34,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

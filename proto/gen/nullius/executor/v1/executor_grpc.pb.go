@@ -39,7 +39,8 @@ type ExecutorServiceClient interface {
 	Submit(ctx context.Context, in *SubmitRequest, opts ...grpc.CallOption) (*SubmitResponse, error)
 	// Get returns the job's current record, and why it waits. Read only, milliseconds. Fails with NOT_FOUND JOB_UNKNOWN.
 	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*GetResponse, error)
-	// Watch streams states and log chunks from a resume offset, then one result, and ends. Read only; lasts as long as the job.
+	// Watch streams states, samples of what the program uses and log chunks from a resume offset, then one result, and ends. Read only; lasts as
+	// long as the job.
 	// A gap message stands for chunks that are gone. Fails with NOT_FOUND JOB_UNKNOWN.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
 	// Cancel asks that a job end. Idempotent; returns the state it found; loses to completion. A running job gets SIGTERM, 30 s, SIGKILL.
@@ -129,7 +130,8 @@ type ExecutorServiceServer interface {
 	Submit(context.Context, *SubmitRequest) (*SubmitResponse, error)
 	// Get returns the job's current record, and why it waits. Read only, milliseconds. Fails with NOT_FOUND JOB_UNKNOWN.
 	Get(context.Context, *GetRequest) (*GetResponse, error)
-	// Watch streams states and log chunks from a resume offset, then one result, and ends. Read only; lasts as long as the job.
+	// Watch streams states, samples of what the program uses and log chunks from a resume offset, then one result, and ends. Read only; lasts as
+	// long as the job.
 	// A gap message stands for chunks that are gone. Fails with NOT_FOUND JOB_UNKNOWN.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
 	// Cancel asks that a job end. Idempotent; returns the state it found; loses to completion. A running job gets SIGTERM, 30 s, SIGKILL.

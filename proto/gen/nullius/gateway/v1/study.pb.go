@@ -11,6 +11,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
+	v11 "nullius.dev/proto/gen/nullius/executor/v1"
 	v1 "nullius.dev/proto/gen/nullius/record/v1"
 	reflect "reflect"
 	sync "sync"
@@ -2462,7 +2463,9 @@ type StepView struct {
 	Cpu             *durationpb.Duration   `protobuf:"bytes,19,opt,name=cpu,proto3" json:"cpu,omitempty"`
 	PeakMemoryBytes uint64                 `protobuf:"varint,20,opt,name=peak_memory_bytes,json=peakMemoryBytes,proto3" json:"peak_memory_bytes,omitempty"`
 	Usage           *v1.Usage              `protobuf:"bytes,21,opt,name=usage,proto3" json:"usage,omitempty"`
-	N               int64                  `protobuf:"varint,22,opt,name=n,proto3" json:"n,omitempty"` // journal event of its end, or start
+	N               int64                  `protobuf:"varint,22,opt,name=n,proto3" json:"n,omitempty"`            // journal event of its end, or start
+	Io              *v11.Io                `protobuf:"bytes,23,opt,name=io,proto3" json:"io,omitempty"`           // of its job, as JobResult has it
+	Stalled         *v11.Stalls            `protobuf:"bytes,24,opt,name=stalled,proto3" json:"stalled,omitempty"` // of its job, as JobResult has it
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2649,6 +2652,20 @@ func (x *StepView) GetN() int64 {
 		return x.N
 	}
 	return 0
+}
+
+func (x *StepView) GetIo() *v11.Io {
+	if x != nil {
+		return x.Io
+	}
+	return nil
+}
+
+func (x *StepView) GetStalled() *v11.Stalls {
+	if x != nil {
+		return x.Stalled
+	}
+	return nil
 }
 
 type NoveltyView struct {
@@ -4219,7 +4236,7 @@ var File_nullius_gateway_v1_study_proto protoreflect.FileDescriptor
 
 const file_nullius_gateway_v1_study_proto_rawDesc = "" +
 	"\n" +
-	"\x1enullius/gateway/v1/study.proto\x12\x12nullius.gateway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a nullius/gateway/v1/journal.proto\x1a\x1enullius/record/v1/record.proto\"S\n" +
+	"\x1enullius/gateway/v1/study.proto\x12\x12nullius.gateway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"nullius/executor/v1/executor.proto\x1a nullius/gateway/v1/journal.proto\x1a\x1enullius/record/v1/record.proto\"S\n" +
 	"\tFileChunk\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1e\n" +
 	"\n" +
@@ -4420,7 +4437,7 @@ const file_nullius_gateway_v1_study_proto_rawDesc = "" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x124\n" +
 	"\astarted\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x120\n" +
-	"\x05ended\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\"\xca\x05\n" +
+	"\x05ended\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\"\xaa\x06\n" +
 	"\bStepView\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12\x14\n" +
 	"\x05stage\x18\x02 \x01(\tR\x05stage\x12\x1a\n" +
@@ -4446,7 +4463,9 @@ const file_nullius_gateway_v1_study_proto_rawDesc = "" +
 	"\x03cpu\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\x03cpu\x12*\n" +
 	"\x11peak_memory_bytes\x18\x14 \x01(\x04R\x0fpeakMemoryBytes\x12.\n" +
 	"\x05usage\x18\x15 \x01(\v2\x18.nullius.record.v1.UsageR\x05usage\x12\f\n" +
-	"\x01n\x18\x16 \x01(\x03R\x01n\"\xa9\x01\n" +
+	"\x01n\x18\x16 \x01(\x03R\x01n\x12'\n" +
+	"\x02io\x18\x17 \x01(\v2\x17.nullius.executor.v1.IoR\x02io\x125\n" +
+	"\astalled\x18\x18 \x01(\v2\x1b.nullius.executor.v1.StallsR\astalled\"\xa9\x01\n" +
 	"\vNoveltyView\x12\x18\n" +
 	"\averdict\x18\x01 \x01(\tR\averdict\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12 \n" +
@@ -4680,132 +4699,136 @@ var file_nullius_gateway_v1_study_proto_goTypes = []any{
 	(*v1.Figure)(nil),               // 70: nullius.record.v1.Figure
 	(*v1.PlannedRun)(nil),           // 71: nullius.record.v1.PlannedRun
 	(*durationpb.Duration)(nil),     // 72: google.protobuf.Duration
+	(*v11.Io)(nil),                  // 73: nullius.executor.v1.Io
+	(*v11.Stalls)(nil),              // 74: nullius.executor.v1.Stalls
 }
 var file_nullius_gateway_v1_study_proto_depIdxs = []int32{
-	2,  // 0: nullius.gateway.v1.UploadTemplateRequest.header:type_name -> nullius.gateway.v1.TemplateHeader
-	0,  // 1: nullius.gateway.v1.UploadTemplateRequest.chunk:type_name -> nullius.gateway.v1.FileChunk
-	6,  // 2: nullius.gateway.v1.UploadTemplateResponse.template:type_name -> nullius.gateway.v1.Template
-	58, // 3: nullius.gateway.v1.UploadTemplateResponse.warnings:type_name -> nullius.record.v1.Warning
-	0,  // 4: nullius.gateway.v1.UploadRecordingRequest.chunk:type_name -> nullius.gateway.v1.FileChunk
-	59, // 5: nullius.gateway.v1.Template.facts:type_name -> nullius.gateway.v1.TemplateFacts
-	60, // 6: nullius.gateway.v1.Template.uploaded:type_name -> google.protobuf.Timestamp
-	6,  // 7: nullius.gateway.v1.ListTemplatesResponse.templates:type_name -> nullius.gateway.v1.Template
-	6,  // 8: nullius.gateway.v1.GetTemplateResponse.template:type_name -> nullius.gateway.v1.Template
-	61, // 9: nullius.gateway.v1.StartStudyRequest.settings:type_name -> nullius.gateway.v1.StudySettings
-	62, // 10: nullius.gateway.v1.StartStudyRequest.own_ideas:type_name -> nullius.record.v1.Idea
-	13, // 11: nullius.gateway.v1.StartStudyResponse.study:type_name -> nullius.gateway.v1.Study
-	61, // 12: nullius.gateway.v1.Study.settings:type_name -> nullius.gateway.v1.StudySettings
-	63, // 13: nullius.gateway.v1.Study.state:type_name -> nullius.gateway.v1.IdeaState.Value
-	64, // 14: nullius.gateway.v1.Study.wait_reason:type_name -> nullius.gateway.v1.WaitReason.Value
-	60, // 15: nullius.gateway.v1.Study.step_since:type_name -> google.protobuf.Timestamp
-	60, // 16: nullius.gateway.v1.Study.created:type_name -> google.protobuf.Timestamp
-	60, // 17: nullius.gateway.v1.Study.ended:type_name -> google.protobuf.Timestamp
-	65, // 18: nullius.gateway.v1.Study.baseline:type_name -> nullius.record.v1.Run
-	15, // 19: nullius.gateway.v1.Study.ideas:type_name -> nullius.gateway.v1.IdeaSummary
-	66, // 20: nullius.gateway.v1.Study.usage:type_name -> nullius.record.v1.Usage
-	14, // 21: nullius.gateway.v1.Study.account:type_name -> nullius.gateway.v1.Account
-	58, // 22: nullius.gateway.v1.Study.warnings:type_name -> nullius.record.v1.Warning
-	59, // 23: nullius.gateway.v1.Study.facts:type_name -> nullius.gateway.v1.TemplateFacts
-	63, // 24: nullius.gateway.v1.IdeaSummary.state:type_name -> nullius.gateway.v1.IdeaState.Value
-	64, // 25: nullius.gateway.v1.IdeaSummary.wait_reason:type_name -> nullius.gateway.v1.WaitReason.Value
-	60, // 26: nullius.gateway.v1.IdeaSummary.step_since:type_name -> google.protobuf.Timestamp
-	66, // 27: nullius.gateway.v1.IdeaSummary.usage:type_name -> nullius.record.v1.Usage
-	60, // 28: nullius.gateway.v1.IdeaSummary.created:type_name -> google.protobuf.Timestamp
-	60, // 29: nullius.gateway.v1.IdeaSummary.ended:type_name -> google.protobuf.Timestamp
-	13, // 30: nullius.gateway.v1.GetStudyResponse.study:type_name -> nullius.gateway.v1.Study
-	13, // 31: nullius.gateway.v1.ListStudiesResponse.studies:type_name -> nullius.gateway.v1.Study
-	13, // 32: nullius.gateway.v1.CancelStudyResponse.study:type_name -> nullius.gateway.v1.Study
-	27, // 33: nullius.gateway.v1.WatchStudyResponse.event:type_name -> nullius.gateway.v1.StudyEvent
-	24, // 34: nullius.gateway.v1.WatchStudyResponse.heartbeat:type_name -> nullius.gateway.v1.Heartbeat
-	26, // 35: nullius.gateway.v1.WatchStudyResponse.log:type_name -> nullius.gateway.v1.LogLine
-	25, // 36: nullius.gateway.v1.WatchStudyResponse.progress:type_name -> nullius.gateway.v1.LiveProgress
-	60, // 37: nullius.gateway.v1.Heartbeat.time:type_name -> google.protobuf.Timestamp
-	67, // 38: nullius.gateway.v1.LiveProgress.progress:type_name -> nullius.record.v1.Progress
-	60, // 39: nullius.gateway.v1.StudyEvent.time:type_name -> google.protobuf.Timestamp
-	63, // 40: nullius.gateway.v1.StudyEvent.state:type_name -> nullius.gateway.v1.IdeaState.Value
-	66, // 41: nullius.gateway.v1.StudyEvent.usage:type_name -> nullius.record.v1.Usage
-	68, // 42: nullius.gateway.v1.StudyEvent.journal:type_name -> nullius.gateway.v1.JournalEvent
-	62, // 43: nullius.gateway.v1.SubmitIdeaRequest.idea:type_name -> nullius.record.v1.Idea
-	30, // 44: nullius.gateway.v1.SubmitIdeaResponse.idea:type_name -> nullius.gateway.v1.Idea
-	15, // 45: nullius.gateway.v1.Idea.summary:type_name -> nullius.gateway.v1.IdeaSummary
-	62, // 46: nullius.gateway.v1.Idea.record:type_name -> nullius.record.v1.Idea
-	69, // 47: nullius.gateway.v1.Idea.origin:type_name -> nullius.gateway.v1.Origin
-	32, // 48: nullius.gateway.v1.Idea.steps:type_name -> nullius.gateway.v1.StepView
-	65, // 49: nullius.gateway.v1.Idea.runs:type_name -> nullius.record.v1.Run
-	70, // 50: nullius.gateway.v1.Idea.figures:type_name -> nullius.record.v1.Figure
-	71, // 51: nullius.gateway.v1.Idea.plan:type_name -> nullius.record.v1.PlannedRun
-	33, // 52: nullius.gateway.v1.Idea.novelty:type_name -> nullius.gateway.v1.NoveltyView
-	34, // 53: nullius.gateway.v1.Idea.paper:type_name -> nullius.gateway.v1.PaperView
-	34, // 54: nullius.gateway.v1.Idea.improved_paper:type_name -> nullius.gateway.v1.PaperView
-	35, // 55: nullius.gateway.v1.Idea.review:type_name -> nullius.gateway.v1.ReviewView
-	35, // 56: nullius.gateway.v1.Idea.second_review:type_name -> nullius.gateway.v1.ReviewView
-	31, // 57: nullius.gateway.v1.Idea.stages:type_name -> nullius.gateway.v1.StageView
-	58, // 58: nullius.gateway.v1.Idea.warnings:type_name -> nullius.record.v1.Warning
-	14, // 59: nullius.gateway.v1.Idea.account:type_name -> nullius.gateway.v1.Account
-	60, // 60: nullius.gateway.v1.StageView.started:type_name -> google.protobuf.Timestamp
-	60, // 61: nullius.gateway.v1.StageView.ended:type_name -> google.protobuf.Timestamp
-	60, // 62: nullius.gateway.v1.StepView.started:type_name -> google.protobuf.Timestamp
-	60, // 63: nullius.gateway.v1.StepView.ended:type_name -> google.protobuf.Timestamp
-	72, // 64: nullius.gateway.v1.StepView.cpu:type_name -> google.protobuf.Duration
-	66, // 65: nullius.gateway.v1.StepView.usage:type_name -> nullius.record.v1.Usage
-	30, // 66: nullius.gateway.v1.GetIdeaResponse.idea:type_name -> nullius.gateway.v1.Idea
-	15, // 67: nullius.gateway.v1.ListIdeasResponse.ideas:type_name -> nullius.gateway.v1.IdeaSummary
-	62, // 68: nullius.gateway.v1.ApproveIdeaRequest.edited:type_name -> nullius.record.v1.Idea
-	30, // 69: nullius.gateway.v1.ApproveIdeaResponse.idea:type_name -> nullius.gateway.v1.Idea
-	30, // 70: nullius.gateway.v1.RejectIdeaResponse.idea:type_name -> nullius.gateway.v1.Idea
-	30, // 71: nullius.gateway.v1.RetryIdeaResponse.idea:type_name -> nullius.gateway.v1.Idea
-	30, // 72: nullius.gateway.v1.CancelIdeaResponse.idea:type_name -> nullius.gateway.v1.Idea
-	50, // 73: nullius.gateway.v1.ListFilesResponse.files:type_name -> nullius.gateway.v1.FileInfo
-	50, // 74: nullius.gateway.v1.ReadFileResponse.info:type_name -> nullius.gateway.v1.FileInfo
-	0,  // 75: nullius.gateway.v1.ExportRecordingResponse.chunk:type_name -> nullius.gateway.v1.FileChunk
-	58, // 76: nullius.gateway.v1.ExportRecordingResponse.warnings:type_name -> nullius.record.v1.Warning
-	57, // 77: nullius.gateway.v1.GetStatusResponse.parts:type_name -> nullius.gateway.v1.Part
-	60, // 78: nullius.gateway.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	1,  // 79: nullius.gateway.v1.StudyService.UploadTemplate:input_type -> nullius.gateway.v1.UploadTemplateRequest
-	4,  // 80: nullius.gateway.v1.StudyService.UploadRecording:input_type -> nullius.gateway.v1.UploadRecordingRequest
-	7,  // 81: nullius.gateway.v1.StudyService.ListTemplates:input_type -> nullius.gateway.v1.ListTemplatesRequest
-	9,  // 82: nullius.gateway.v1.StudyService.GetTemplate:input_type -> nullius.gateway.v1.GetTemplateRequest
-	11, // 83: nullius.gateway.v1.StudyService.StartStudy:input_type -> nullius.gateway.v1.StartStudyRequest
-	16, // 84: nullius.gateway.v1.StudyService.GetStudy:input_type -> nullius.gateway.v1.GetStudyRequest
-	18, // 85: nullius.gateway.v1.StudyService.ListStudies:input_type -> nullius.gateway.v1.ListStudiesRequest
-	20, // 86: nullius.gateway.v1.StudyService.CancelStudy:input_type -> nullius.gateway.v1.CancelStudyRequest
-	22, // 87: nullius.gateway.v1.StudyService.WatchStudy:input_type -> nullius.gateway.v1.WatchStudyRequest
-	28, // 88: nullius.gateway.v1.StudyService.SubmitIdea:input_type -> nullius.gateway.v1.SubmitIdeaRequest
-	36, // 89: nullius.gateway.v1.StudyService.GetIdea:input_type -> nullius.gateway.v1.GetIdeaRequest
-	38, // 90: nullius.gateway.v1.StudyService.ListIdeas:input_type -> nullius.gateway.v1.ListIdeasRequest
-	40, // 91: nullius.gateway.v1.StudyService.ApproveIdea:input_type -> nullius.gateway.v1.ApproveIdeaRequest
-	42, // 92: nullius.gateway.v1.StudyService.RejectIdea:input_type -> nullius.gateway.v1.RejectIdeaRequest
-	44, // 93: nullius.gateway.v1.StudyService.RetryIdea:input_type -> nullius.gateway.v1.RetryIdeaRequest
-	46, // 94: nullius.gateway.v1.StudyService.CancelIdea:input_type -> nullius.gateway.v1.CancelIdeaRequest
-	48, // 95: nullius.gateway.v1.StudyService.ListFiles:input_type -> nullius.gateway.v1.ListFilesRequest
-	51, // 96: nullius.gateway.v1.StudyService.ReadFile:input_type -> nullius.gateway.v1.ReadFileRequest
-	53, // 97: nullius.gateway.v1.StudyService.ExportRecording:input_type -> nullius.gateway.v1.ExportRecordingRequest
-	55, // 98: nullius.gateway.v1.StudyService.GetStatus:input_type -> nullius.gateway.v1.GetStatusRequest
-	3,  // 99: nullius.gateway.v1.StudyService.UploadTemplate:output_type -> nullius.gateway.v1.UploadTemplateResponse
-	5,  // 100: nullius.gateway.v1.StudyService.UploadRecording:output_type -> nullius.gateway.v1.UploadRecordingResponse
-	8,  // 101: nullius.gateway.v1.StudyService.ListTemplates:output_type -> nullius.gateway.v1.ListTemplatesResponse
-	10, // 102: nullius.gateway.v1.StudyService.GetTemplate:output_type -> nullius.gateway.v1.GetTemplateResponse
-	12, // 103: nullius.gateway.v1.StudyService.StartStudy:output_type -> nullius.gateway.v1.StartStudyResponse
-	17, // 104: nullius.gateway.v1.StudyService.GetStudy:output_type -> nullius.gateway.v1.GetStudyResponse
-	19, // 105: nullius.gateway.v1.StudyService.ListStudies:output_type -> nullius.gateway.v1.ListStudiesResponse
-	21, // 106: nullius.gateway.v1.StudyService.CancelStudy:output_type -> nullius.gateway.v1.CancelStudyResponse
-	23, // 107: nullius.gateway.v1.StudyService.WatchStudy:output_type -> nullius.gateway.v1.WatchStudyResponse
-	29, // 108: nullius.gateway.v1.StudyService.SubmitIdea:output_type -> nullius.gateway.v1.SubmitIdeaResponse
-	37, // 109: nullius.gateway.v1.StudyService.GetIdea:output_type -> nullius.gateway.v1.GetIdeaResponse
-	39, // 110: nullius.gateway.v1.StudyService.ListIdeas:output_type -> nullius.gateway.v1.ListIdeasResponse
-	41, // 111: nullius.gateway.v1.StudyService.ApproveIdea:output_type -> nullius.gateway.v1.ApproveIdeaResponse
-	43, // 112: nullius.gateway.v1.StudyService.RejectIdea:output_type -> nullius.gateway.v1.RejectIdeaResponse
-	45, // 113: nullius.gateway.v1.StudyService.RetryIdea:output_type -> nullius.gateway.v1.RetryIdeaResponse
-	47, // 114: nullius.gateway.v1.StudyService.CancelIdea:output_type -> nullius.gateway.v1.CancelIdeaResponse
-	49, // 115: nullius.gateway.v1.StudyService.ListFiles:output_type -> nullius.gateway.v1.ListFilesResponse
-	52, // 116: nullius.gateway.v1.StudyService.ReadFile:output_type -> nullius.gateway.v1.ReadFileResponse
-	54, // 117: nullius.gateway.v1.StudyService.ExportRecording:output_type -> nullius.gateway.v1.ExportRecordingResponse
-	56, // 118: nullius.gateway.v1.StudyService.GetStatus:output_type -> nullius.gateway.v1.GetStatusResponse
-	99, // [99:119] is the sub-list for method output_type
-	79, // [79:99] is the sub-list for method input_type
-	79, // [79:79] is the sub-list for extension type_name
-	79, // [79:79] is the sub-list for extension extendee
-	0,  // [0:79] is the sub-list for field type_name
+	2,   // 0: nullius.gateway.v1.UploadTemplateRequest.header:type_name -> nullius.gateway.v1.TemplateHeader
+	0,   // 1: nullius.gateway.v1.UploadTemplateRequest.chunk:type_name -> nullius.gateway.v1.FileChunk
+	6,   // 2: nullius.gateway.v1.UploadTemplateResponse.template:type_name -> nullius.gateway.v1.Template
+	58,  // 3: nullius.gateway.v1.UploadTemplateResponse.warnings:type_name -> nullius.record.v1.Warning
+	0,   // 4: nullius.gateway.v1.UploadRecordingRequest.chunk:type_name -> nullius.gateway.v1.FileChunk
+	59,  // 5: nullius.gateway.v1.Template.facts:type_name -> nullius.gateway.v1.TemplateFacts
+	60,  // 6: nullius.gateway.v1.Template.uploaded:type_name -> google.protobuf.Timestamp
+	6,   // 7: nullius.gateway.v1.ListTemplatesResponse.templates:type_name -> nullius.gateway.v1.Template
+	6,   // 8: nullius.gateway.v1.GetTemplateResponse.template:type_name -> nullius.gateway.v1.Template
+	61,  // 9: nullius.gateway.v1.StartStudyRequest.settings:type_name -> nullius.gateway.v1.StudySettings
+	62,  // 10: nullius.gateway.v1.StartStudyRequest.own_ideas:type_name -> nullius.record.v1.Idea
+	13,  // 11: nullius.gateway.v1.StartStudyResponse.study:type_name -> nullius.gateway.v1.Study
+	61,  // 12: nullius.gateway.v1.Study.settings:type_name -> nullius.gateway.v1.StudySettings
+	63,  // 13: nullius.gateway.v1.Study.state:type_name -> nullius.gateway.v1.IdeaState.Value
+	64,  // 14: nullius.gateway.v1.Study.wait_reason:type_name -> nullius.gateway.v1.WaitReason.Value
+	60,  // 15: nullius.gateway.v1.Study.step_since:type_name -> google.protobuf.Timestamp
+	60,  // 16: nullius.gateway.v1.Study.created:type_name -> google.protobuf.Timestamp
+	60,  // 17: nullius.gateway.v1.Study.ended:type_name -> google.protobuf.Timestamp
+	65,  // 18: nullius.gateway.v1.Study.baseline:type_name -> nullius.record.v1.Run
+	15,  // 19: nullius.gateway.v1.Study.ideas:type_name -> nullius.gateway.v1.IdeaSummary
+	66,  // 20: nullius.gateway.v1.Study.usage:type_name -> nullius.record.v1.Usage
+	14,  // 21: nullius.gateway.v1.Study.account:type_name -> nullius.gateway.v1.Account
+	58,  // 22: nullius.gateway.v1.Study.warnings:type_name -> nullius.record.v1.Warning
+	59,  // 23: nullius.gateway.v1.Study.facts:type_name -> nullius.gateway.v1.TemplateFacts
+	63,  // 24: nullius.gateway.v1.IdeaSummary.state:type_name -> nullius.gateway.v1.IdeaState.Value
+	64,  // 25: nullius.gateway.v1.IdeaSummary.wait_reason:type_name -> nullius.gateway.v1.WaitReason.Value
+	60,  // 26: nullius.gateway.v1.IdeaSummary.step_since:type_name -> google.protobuf.Timestamp
+	66,  // 27: nullius.gateway.v1.IdeaSummary.usage:type_name -> nullius.record.v1.Usage
+	60,  // 28: nullius.gateway.v1.IdeaSummary.created:type_name -> google.protobuf.Timestamp
+	60,  // 29: nullius.gateway.v1.IdeaSummary.ended:type_name -> google.protobuf.Timestamp
+	13,  // 30: nullius.gateway.v1.GetStudyResponse.study:type_name -> nullius.gateway.v1.Study
+	13,  // 31: nullius.gateway.v1.ListStudiesResponse.studies:type_name -> nullius.gateway.v1.Study
+	13,  // 32: nullius.gateway.v1.CancelStudyResponse.study:type_name -> nullius.gateway.v1.Study
+	27,  // 33: nullius.gateway.v1.WatchStudyResponse.event:type_name -> nullius.gateway.v1.StudyEvent
+	24,  // 34: nullius.gateway.v1.WatchStudyResponse.heartbeat:type_name -> nullius.gateway.v1.Heartbeat
+	26,  // 35: nullius.gateway.v1.WatchStudyResponse.log:type_name -> nullius.gateway.v1.LogLine
+	25,  // 36: nullius.gateway.v1.WatchStudyResponse.progress:type_name -> nullius.gateway.v1.LiveProgress
+	60,  // 37: nullius.gateway.v1.Heartbeat.time:type_name -> google.protobuf.Timestamp
+	67,  // 38: nullius.gateway.v1.LiveProgress.progress:type_name -> nullius.record.v1.Progress
+	60,  // 39: nullius.gateway.v1.StudyEvent.time:type_name -> google.protobuf.Timestamp
+	63,  // 40: nullius.gateway.v1.StudyEvent.state:type_name -> nullius.gateway.v1.IdeaState.Value
+	66,  // 41: nullius.gateway.v1.StudyEvent.usage:type_name -> nullius.record.v1.Usage
+	68,  // 42: nullius.gateway.v1.StudyEvent.journal:type_name -> nullius.gateway.v1.JournalEvent
+	62,  // 43: nullius.gateway.v1.SubmitIdeaRequest.idea:type_name -> nullius.record.v1.Idea
+	30,  // 44: nullius.gateway.v1.SubmitIdeaResponse.idea:type_name -> nullius.gateway.v1.Idea
+	15,  // 45: nullius.gateway.v1.Idea.summary:type_name -> nullius.gateway.v1.IdeaSummary
+	62,  // 46: nullius.gateway.v1.Idea.record:type_name -> nullius.record.v1.Idea
+	69,  // 47: nullius.gateway.v1.Idea.origin:type_name -> nullius.gateway.v1.Origin
+	32,  // 48: nullius.gateway.v1.Idea.steps:type_name -> nullius.gateway.v1.StepView
+	65,  // 49: nullius.gateway.v1.Idea.runs:type_name -> nullius.record.v1.Run
+	70,  // 50: nullius.gateway.v1.Idea.figures:type_name -> nullius.record.v1.Figure
+	71,  // 51: nullius.gateway.v1.Idea.plan:type_name -> nullius.record.v1.PlannedRun
+	33,  // 52: nullius.gateway.v1.Idea.novelty:type_name -> nullius.gateway.v1.NoveltyView
+	34,  // 53: nullius.gateway.v1.Idea.paper:type_name -> nullius.gateway.v1.PaperView
+	34,  // 54: nullius.gateway.v1.Idea.improved_paper:type_name -> nullius.gateway.v1.PaperView
+	35,  // 55: nullius.gateway.v1.Idea.review:type_name -> nullius.gateway.v1.ReviewView
+	35,  // 56: nullius.gateway.v1.Idea.second_review:type_name -> nullius.gateway.v1.ReviewView
+	31,  // 57: nullius.gateway.v1.Idea.stages:type_name -> nullius.gateway.v1.StageView
+	58,  // 58: nullius.gateway.v1.Idea.warnings:type_name -> nullius.record.v1.Warning
+	14,  // 59: nullius.gateway.v1.Idea.account:type_name -> nullius.gateway.v1.Account
+	60,  // 60: nullius.gateway.v1.StageView.started:type_name -> google.protobuf.Timestamp
+	60,  // 61: nullius.gateway.v1.StageView.ended:type_name -> google.protobuf.Timestamp
+	60,  // 62: nullius.gateway.v1.StepView.started:type_name -> google.protobuf.Timestamp
+	60,  // 63: nullius.gateway.v1.StepView.ended:type_name -> google.protobuf.Timestamp
+	72,  // 64: nullius.gateway.v1.StepView.cpu:type_name -> google.protobuf.Duration
+	66,  // 65: nullius.gateway.v1.StepView.usage:type_name -> nullius.record.v1.Usage
+	73,  // 66: nullius.gateway.v1.StepView.io:type_name -> nullius.executor.v1.Io
+	74,  // 67: nullius.gateway.v1.StepView.stalled:type_name -> nullius.executor.v1.Stalls
+	30,  // 68: nullius.gateway.v1.GetIdeaResponse.idea:type_name -> nullius.gateway.v1.Idea
+	15,  // 69: nullius.gateway.v1.ListIdeasResponse.ideas:type_name -> nullius.gateway.v1.IdeaSummary
+	62,  // 70: nullius.gateway.v1.ApproveIdeaRequest.edited:type_name -> nullius.record.v1.Idea
+	30,  // 71: nullius.gateway.v1.ApproveIdeaResponse.idea:type_name -> nullius.gateway.v1.Idea
+	30,  // 72: nullius.gateway.v1.RejectIdeaResponse.idea:type_name -> nullius.gateway.v1.Idea
+	30,  // 73: nullius.gateway.v1.RetryIdeaResponse.idea:type_name -> nullius.gateway.v1.Idea
+	30,  // 74: nullius.gateway.v1.CancelIdeaResponse.idea:type_name -> nullius.gateway.v1.Idea
+	50,  // 75: nullius.gateway.v1.ListFilesResponse.files:type_name -> nullius.gateway.v1.FileInfo
+	50,  // 76: nullius.gateway.v1.ReadFileResponse.info:type_name -> nullius.gateway.v1.FileInfo
+	0,   // 77: nullius.gateway.v1.ExportRecordingResponse.chunk:type_name -> nullius.gateway.v1.FileChunk
+	58,  // 78: nullius.gateway.v1.ExportRecordingResponse.warnings:type_name -> nullius.record.v1.Warning
+	57,  // 79: nullius.gateway.v1.GetStatusResponse.parts:type_name -> nullius.gateway.v1.Part
+	60,  // 80: nullius.gateway.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	1,   // 81: nullius.gateway.v1.StudyService.UploadTemplate:input_type -> nullius.gateway.v1.UploadTemplateRequest
+	4,   // 82: nullius.gateway.v1.StudyService.UploadRecording:input_type -> nullius.gateway.v1.UploadRecordingRequest
+	7,   // 83: nullius.gateway.v1.StudyService.ListTemplates:input_type -> nullius.gateway.v1.ListTemplatesRequest
+	9,   // 84: nullius.gateway.v1.StudyService.GetTemplate:input_type -> nullius.gateway.v1.GetTemplateRequest
+	11,  // 85: nullius.gateway.v1.StudyService.StartStudy:input_type -> nullius.gateway.v1.StartStudyRequest
+	16,  // 86: nullius.gateway.v1.StudyService.GetStudy:input_type -> nullius.gateway.v1.GetStudyRequest
+	18,  // 87: nullius.gateway.v1.StudyService.ListStudies:input_type -> nullius.gateway.v1.ListStudiesRequest
+	20,  // 88: nullius.gateway.v1.StudyService.CancelStudy:input_type -> nullius.gateway.v1.CancelStudyRequest
+	22,  // 89: nullius.gateway.v1.StudyService.WatchStudy:input_type -> nullius.gateway.v1.WatchStudyRequest
+	28,  // 90: nullius.gateway.v1.StudyService.SubmitIdea:input_type -> nullius.gateway.v1.SubmitIdeaRequest
+	36,  // 91: nullius.gateway.v1.StudyService.GetIdea:input_type -> nullius.gateway.v1.GetIdeaRequest
+	38,  // 92: nullius.gateway.v1.StudyService.ListIdeas:input_type -> nullius.gateway.v1.ListIdeasRequest
+	40,  // 93: nullius.gateway.v1.StudyService.ApproveIdea:input_type -> nullius.gateway.v1.ApproveIdeaRequest
+	42,  // 94: nullius.gateway.v1.StudyService.RejectIdea:input_type -> nullius.gateway.v1.RejectIdeaRequest
+	44,  // 95: nullius.gateway.v1.StudyService.RetryIdea:input_type -> nullius.gateway.v1.RetryIdeaRequest
+	46,  // 96: nullius.gateway.v1.StudyService.CancelIdea:input_type -> nullius.gateway.v1.CancelIdeaRequest
+	48,  // 97: nullius.gateway.v1.StudyService.ListFiles:input_type -> nullius.gateway.v1.ListFilesRequest
+	51,  // 98: nullius.gateway.v1.StudyService.ReadFile:input_type -> nullius.gateway.v1.ReadFileRequest
+	53,  // 99: nullius.gateway.v1.StudyService.ExportRecording:input_type -> nullius.gateway.v1.ExportRecordingRequest
+	55,  // 100: nullius.gateway.v1.StudyService.GetStatus:input_type -> nullius.gateway.v1.GetStatusRequest
+	3,   // 101: nullius.gateway.v1.StudyService.UploadTemplate:output_type -> nullius.gateway.v1.UploadTemplateResponse
+	5,   // 102: nullius.gateway.v1.StudyService.UploadRecording:output_type -> nullius.gateway.v1.UploadRecordingResponse
+	8,   // 103: nullius.gateway.v1.StudyService.ListTemplates:output_type -> nullius.gateway.v1.ListTemplatesResponse
+	10,  // 104: nullius.gateway.v1.StudyService.GetTemplate:output_type -> nullius.gateway.v1.GetTemplateResponse
+	12,  // 105: nullius.gateway.v1.StudyService.StartStudy:output_type -> nullius.gateway.v1.StartStudyResponse
+	17,  // 106: nullius.gateway.v1.StudyService.GetStudy:output_type -> nullius.gateway.v1.GetStudyResponse
+	19,  // 107: nullius.gateway.v1.StudyService.ListStudies:output_type -> nullius.gateway.v1.ListStudiesResponse
+	21,  // 108: nullius.gateway.v1.StudyService.CancelStudy:output_type -> nullius.gateway.v1.CancelStudyResponse
+	23,  // 109: nullius.gateway.v1.StudyService.WatchStudy:output_type -> nullius.gateway.v1.WatchStudyResponse
+	29,  // 110: nullius.gateway.v1.StudyService.SubmitIdea:output_type -> nullius.gateway.v1.SubmitIdeaResponse
+	37,  // 111: nullius.gateway.v1.StudyService.GetIdea:output_type -> nullius.gateway.v1.GetIdeaResponse
+	39,  // 112: nullius.gateway.v1.StudyService.ListIdeas:output_type -> nullius.gateway.v1.ListIdeasResponse
+	41,  // 113: nullius.gateway.v1.StudyService.ApproveIdea:output_type -> nullius.gateway.v1.ApproveIdeaResponse
+	43,  // 114: nullius.gateway.v1.StudyService.RejectIdea:output_type -> nullius.gateway.v1.RejectIdeaResponse
+	45,  // 115: nullius.gateway.v1.StudyService.RetryIdea:output_type -> nullius.gateway.v1.RetryIdeaResponse
+	47,  // 116: nullius.gateway.v1.StudyService.CancelIdea:output_type -> nullius.gateway.v1.CancelIdeaResponse
+	49,  // 117: nullius.gateway.v1.StudyService.ListFiles:output_type -> nullius.gateway.v1.ListFilesResponse
+	52,  // 118: nullius.gateway.v1.StudyService.ReadFile:output_type -> nullius.gateway.v1.ReadFileResponse
+	54,  // 119: nullius.gateway.v1.StudyService.ExportRecording:output_type -> nullius.gateway.v1.ExportRecordingResponse
+	56,  // 120: nullius.gateway.v1.StudyService.GetStatus:output_type -> nullius.gateway.v1.GetStatusResponse
+	101, // [101:121] is the sub-list for method output_type
+	81,  // [81:101] is the sub-list for method input_type
+	81,  // [81:81] is the sub-list for extension type_name
+	81,  // [81:81] is the sub-list for extension extendee
+	0,   // [0:81] is the sub-list for field type_name
 }
 
 func init() { file_nullius_gateway_v1_study_proto_init() }
