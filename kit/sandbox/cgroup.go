@@ -33,8 +33,7 @@ type group interface {
 	leave() error
 	fd() int // for clone into the cgroup; -1 where enter does it
 	oomKills() int
-	peak() uint64
-	cpu() time.Duration
+	usage() Usage
 	members() []int
 	kill()
 	remove() error
@@ -82,16 +81,11 @@ func pidNamespace() (string, error) {
 
 // startTime is field 22 of /proc/PID/stat: with the id it names a process.
 func startTime(pid int) (string, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	f, err := statFields(pid)
 	if err != nil {
 		return "", err
 	}
-	_, rest, ok := strings.Cut(string(b[strings.LastIndexByte(string(b), ')')+1:]), " ")
-	fields := strings.Fields(rest)
-	if !ok || len(fields) < 20 {
-		return "", errors.New("unreadable /proc/PID/stat")
-	}
-	return fields[19], nil
+	return f[19], nil
 }
 
 // sweepGroups kills and removes what dead processes of this pid namespace left under dir.

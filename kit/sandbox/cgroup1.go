@@ -132,12 +132,14 @@ func (c *group1) oomKills() int {
 	return int(readKey(filepath.Join(c.dir["memory"], "memory.oom_control"), "oom_kill"))
 }
 
-func (c *group1) peak() uint64 {
-	return readUint(filepath.Join(c.dir["memory"], "memory.max_usage_in_bytes"))
-}
-
-func (c *group1) cpu() time.Duration {
-	return time.Duration(readUint(filepath.Join(c.dir["cpuacct"], "cpuacct.usage")))
+// usage leaves out what goes to storage: blkio of version 1 counts no write that went through the cache, and on recent kernels nothing at all unless
+// a rule throttles it. Stalls are told in version 2 only.
+func (c *group1) usage() Usage {
+	return Usage{
+		CPU:             time.Duration(readUint(filepath.Join(c.dir["cpuacct"], "cpuacct.usage"))),
+		MemoryBytes:     readUint(filepath.Join(c.dir["memory"], "memory.usage_in_bytes")),
+		PeakMemoryBytes: readUint(filepath.Join(c.dir["memory"], "memory.max_usage_in_bytes")),
+	}
 }
 
 func (c *group1) members() []int {

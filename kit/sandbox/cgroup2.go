@@ -92,8 +92,7 @@ func parent2(at candidate2, name string) (string, error) {
 	if err := os.Mkdir(p, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return "", err
 	}
-	_ = writeFile(p, "cgroup.subtree_control", "+cpu")
-	if err := writeFile(p, "cgroup.subtree_control", "+memory +pids"); err != nil {
+	if err := passOn(p); err != nil {
 		return "", errors.Join(err, unix.Rmdir(p))
 	}
 	return p, nil
@@ -114,7 +113,14 @@ func vacate(dir string) error {
 	if err := writeFile(self, "cgroup.procs", "0"); err != nil {
 		return err
 	}
-	_ = writeFile(dir, "cgroup.subtree_control", "+cpu")
+	return passOn(dir)
+}
+
+// passOn gives a group's children the controllers that limit, and where there are some those that divide the processors and count what goes to storage.
+func passOn(dir string) error {
+	for _, c := range []string{"+cpu", "+io"} {
+		_ = writeFile(dir, "cgroup.subtree_control", c)
+	}
 	return writeFile(dir, "cgroup.subtree_control", "+memory +pids")
 }
 
@@ -187,10 +193,14 @@ func (c *group2) oomKills() int {
 	return int(readKey(filepath.Join(c.dir, "memory.events"), "oom_kill"))
 }
 
-func (c *group2) peak() uint64 { return readUint(filepath.Join(c.dir, "memory.peak")) }
-
-func (c *group2) cpu() time.Duration {
-	return time.Duration(readKey(filepath.Join(c.dir, "cpu.stat"), "usage_usec")) * time.Microsecond
+func (c *group2) usage() Usage {
+	return Usage{
+		CPU:             time.Duration(readKey(filepath.Join(c.dir, "cpu.stat"), "usage_usec")) * time.Microsecond,
+		MemoryBytes:     readUint(filepath.Join(c.dir, "memory.current")),
+		PeakMemoryBytes: readUint(filepath.Join(c.dir, "memory.peak")),
+		IO:              ioStat(filepath.Join(c.dir, "io.stat")),
+		Stalled:         pressure(c.dir),
+	}
 }
 
 func (c *group2) members() []int {

@@ -2,10 +2,12 @@ package sandbox_test
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,7 +54,11 @@ func TestFolders_ofTheDeadAreSwept(t *testing.T) {
 	} else if _, err := os.Stat(filepath.Join(left[0], "tmp", "dark")); err != nil {
 		t.Error(err)
 	}
-	time.Sleep(100 * time.Millisecond)
+	for until := time.Now().Add(time.Minute); !parentStopped(t, token); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatal("the helper does not stop")
+		}
+	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -62,6 +68,21 @@ func TestFolders_ofTheDeadAreSwept(t *testing.T) {
 			t.Fatalf("left behind: %v, %v", folders(), processesWith(t, token))
 		}
 	}
+}
+
+// parentStopped tells whether the parent of a process with this token in its environment was stopped by a signal.
+func parentStopped(t *testing.T, token string) bool {
+	t.Helper()
+	fields := func(proc string) []string { // from the state on
+		b, _ := os.ReadFile(filepath.Join(proc, "stat"))
+		return append(strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])), "", "")
+	}
+	for _, proc := range processesWith(t, token) {
+		if fields(filepath.Join("/proc", fields(proc)[1]))[0] == "T" {
+			return true
+		}
+	}
+	return false
 }
 
 // A folder of another name, a file, a link: not ours.

@@ -81,6 +81,11 @@ func TestGroup2_birthAndKill(t *testing.T) {
 	if err := unix.Rmdir(dir); !errors.Is(err, unix.EBUSY) {
 		t.Errorf("remove a group that is in use: %v", err)
 	}
+	if _, err := os.Stat(filepath.Join(dir, "cpu.pressure")); err != nil {
+		t.Logf("not run: stalls, which this kernel does not tell: %v", err)
+	} else if u := g.usage(); u.Stalled == nil {
+		t.Errorf("stalls are not read: %q", readText(filepath.Join(dir, "cpu.pressure")))
+	}
 	g.kill()
 	_ = cmd.Wait()
 	for until := time.Now().Add(10 * time.Second); len(g.members()) > 0; time.Sleep(2 * time.Millisecond) {
@@ -121,8 +126,9 @@ func TestGroup2_readsWhatTheKernelSays(t *testing.T) {
 	dir := t.TempDir()
 	files := map[string]string{
 		"memory.events": "low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 1\n", "memory.peak": "73400320\n",
-		"cpu.stat":   "usage_usec 1500000\nuser_usec 1000000\nsystem_usec 500000\n",
-		"memory.max": "max\n", "memory.swap.max": "max\n", "memory.oom.group": "0\n", "pids.max": "max\n", "cpu.max": "max 100000\n", "cgroup.procs": "7\n9\n",
+		"memory.current": "41943040\n",
+		"cpu.stat":       "usage_usec 1500000\nuser_usec 1000000\nsystem_usec 500000\n",
+		"memory.max":     "max\n", "memory.swap.max": "max\n", "memory.oom.group": "0\n", "pids.max": "max\n", "cpu.max": "max 100000\n", "cgroup.procs": "7\n9\n",
 	}
 	for file, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
@@ -138,8 +144,11 @@ func TestGroup2_readsWhatTheKernelSays(t *testing.T) {
 			t.Errorf("%s: %q, want %s", file, got, want)
 		}
 	}
-	if g.oomKills() != 2 || g.peak() != 70*mib || g.cpu() != 1500*time.Millisecond || !reflect.DeepEqual(g.members(), []int{7, 9}) {
-		t.Errorf("%d kills, peak %d, %v, %v", g.oomKills(), g.peak(), g.cpu(), g.members())
+	if g.oomKills() != 2 || !reflect.DeepEqual(g.members(), []int{7, 9}) {
+		t.Errorf("%d kills, %v", g.oomKills(), g.members())
+	}
+	if u, want := g.usage(), (Usage{CPU: 1500 * time.Millisecond, MemoryBytes: 40 * mib, PeakMemoryBytes: 70 * mib}); !reflect.DeepEqual(u, want) {
+		t.Errorf("%+v, want %+v", u, want)
 	}
 	for _, without := range []string{"memory.oom.group", "pids.max", "memory.max"} { // no limit, no run
 		if err := os.Remove(filepath.Join(dir, without)); err != nil {

@@ -52,7 +52,9 @@ type report struct {
 	Started bool   `json:"started,omitempty"`
 	Ended   bool   `json:"ended,omitempty"`
 	Status  uint32 `json:"status,omitempty"`
-	CPU     int64  `json:"cpu,omitempty"` // nanoseconds
+	CPU     int64  `json:"cpu,omitempty"`  // nanoseconds
+	Read    uint64 `json:"read,omitempty"` // bytes, from storage
+	Written uint64 `json:"written,omitempty"`
 	Error   string `json:"error,omitempty"`
 	Crowded bool   `json:"crowded,omitempty"` // the user has as many processes as the limit allows before anything ran
 }
@@ -148,7 +150,7 @@ func obey(r io.Reader, leaf int, fenced bool) {
 	}
 }
 
-// jobNice is how much a run stands back where no cgroup divides the processors.
+// jobNice is how far a run stands back at least where no cgroup divides the processors.
 const jobNice = 10
 
 // orderStop is what the parent may say while the program runs.
@@ -169,7 +171,10 @@ func reap(leaf int) report {
 		if pid == leaf && (ws.Exited() || ws.Signaled()) {
 			var all unix.Rusage
 			_ = unix.Getrusage(unix.RUSAGE_CHILDREN, &all)
-			return report{Ended: true, Status: uint32(ws), CPU: all.Utime.Nano() + all.Stime.Nano()}
+			return report{
+				Ended: true, Status: uint32(ws), CPU: all.Utime.Nano() + all.Stime.Nano(),
+				Read: uint64(all.Inblock) * block, Written: uint64(all.Oublock) * block,
+			}
 		}
 	}
 }
@@ -208,7 +213,9 @@ func (o orders) start() (int, error) {
 	}
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte(jobScore), 0)
 	if o.DataBytes > 0 { // no cgroup, so nothing but this leaves others their share of the processors
-		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, jobNice)
+		if prio, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil && 20-prio < jobNice { // getpriority(2): the kernel tells 20 less the niceness
+			_ = unix.Setpriority(unix.PRIO_PROCESS, 0, jobNice)
+		}
 	}
 	name, argv := "", o.Argv
 	if o.Attack != "" {

@@ -30,14 +30,13 @@ func newMark() uint64 {
 
 type noGroup struct{ mark uint64 }
 
-func (noGroup) enter() error       { return nil }
-func (noGroup) leave() error       { return nil }
-func (noGroup) fd() int            { return -1 }
-func (noGroup) oomKills() int      { return 0 }
-func (noGroup) peak() uint64       { return 0 }
-func (noGroup) cpu() time.Duration { return 0 }
-func (noGroup) remove() error      { return nil }
-func (g noGroup) members() []int   { return marked(g.mark) }
+func (noGroup) enter() error     { return nil }
+func (noGroup) leave() error     { return nil }
+func (noGroup) fd() int          { return -1 }
+func (noGroup) oomKills() int    { return 0 }
+func (noGroup) usage() Usage     { return Usage{} }
+func (noGroup) remove() error    { return nil }
+func (g noGroup) members() []int { return marked(g.mark) }
 
 func (g noGroup) kill() {
 	for _, pid := range g.members() {
@@ -144,6 +143,9 @@ func evictMarked(dir string) error {
 // waitFor waits for those that have ended and are this process's own or its adopted children.
 func waitFor(pids []int) {
 	for _, pid := range pids {
+		if pid <= 0 { // not known; and such ids are of groups
+			continue
+		}
 		_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
 	}
 }

@@ -34,8 +34,9 @@ type watch struct {
 	floor   uint64          // of free space on them
 	leave   uint64          // the same for the host's memory, where no cgroup limits the run's
 	free    map[string]uint64
-	looking bool // at the disk, beside the loop
-	onWay   int  // looks in a row at which files were on their way through sockets
+	looking bool   // at the disk, beside the loop
+	onWay   int    // looks in a row at which files were on their way through sockets
+	memory  uint64 // at the last look, where no cgroup counts
 	initial diskUse
 	pidfd   int
 	pid     int
@@ -187,6 +188,7 @@ func (w *watch) follow(ctx context.Context) error {
 			}
 			w.lookAtMemory()
 		case <-disk.C:
+			w.account()
 			if !w.looking { // a walk may take longer than memory can wait
 				w.looking = true
 				go func(pid int) { full <- w.diskIsFull(pid) }(w.pid)
@@ -237,7 +239,7 @@ func (w *watch) take(r report) {
 	}
 	w.ended = true
 	w.result.Wall = time.Since(w.started)
-	w.result.CPU = time.Duration(r.CPU)
+	w.result.CPU, w.result.IO = time.Duration(r.CPU), &IO{r.Read, r.Written}
 	ws := unix.WaitStatus(r.Status)
 	w.result.ExitCode = ws.ExitStatus()
 	if ws.Signaled() {
@@ -287,52 +289,6 @@ func (w *watch) clearUser() error {
 	return w.user.evict()
 }
 
-// surveyPlace adds the run's own folders, which exist since the launch.
-func (w *watch) surveyPlace() {
-	if w.l.place == nil {
-		return
-	}
-	w.tmp = w.l.place.tmp()
-	var st unix.Stat_t
-	if unix.Stat(w.tmp, &st) == nil {
-		w.devices[uint64(st.Dev)] = true
-	}
-}
-
-func (w *watch) lookAtMemory() {
-	if w.l.group.oomKills() > 0 {
-		w.abort(OutOfMemory)
-		return
-	}
-	if w.s.groups.wall() != WallWatchdog || w.pid == 0 {
-		return
-	}
-	sum := w.memory()
-	w.result.PeakMemoryBytes = max(w.result.PeakMemoryBytes, sum)
-	// The kernel holds memory for a program that no process shows, such as what is on its way through a socket.
-	if sum > w.spec.Limits.MemoryBytes+ownMemory || available() < w.leave {
-		w.abort(OutOfMemory)
-	}
-}
-
-// memory sums what the run's processes hold, where no cgroup counts it.
-func (w *watch) memory() uint64 {
-	pids := descendants(w.pid)
-	own, shared := pss(pids)
-	files, counted := uint64(0), map[uint64]bool{}
-	if w.l.place == nil {
-		files, counted = tmpfsUse(w.pid, "tmp", "dev/shm")
-	} else {
-		files = measure(shmOf(w.user, w.shm), diskUse{bytes: ^uint64(0), inodes: ^uint64(0)}).bytes
-	}
-	for id, size := range unlinked(pids) {
-		if !w.devices[id.device] && !counted[id.device] {
-			files += size
-		}
-	}
-	return own + max(shared, files)
-}
-
 // empty waits until no process of the run is left; only then may anyone look
 // at its files.
 func (w *watch) empty() error {
@@ -352,9 +308,7 @@ func (w *watch) empty() error {
 	for until := time.Now().Add(emptyLimit); ; time.Sleep(2 * time.Millisecond) {
 		left := w.l.group.members()
 		if len(left) == 0 {
-			if !w.ended { // else all were waited for
-				w.bury()
-			}
+			w.bury()
 			return nil
 		}
 		if time.Now().After(until) {
@@ -367,10 +321,10 @@ func (w *watch) empty() error {
 // bury waits for what came to this process when the helper, or at strict bubblewrap, was killed: it asked the kernel for orphans, since the first
 // process of a container often does not wait for them. Until somebody does, they count against their user's limit of processes and the host's.
 func (w *watch) bury() {
-	if w.l.place != nil {
-		waitFor(everMarked(w.l.order.Mark))
-	} else if w.pid > 0 { // process 1 of a namespace has waited for the others
+	if w.l.place == nil { // process 1 of a namespace has waited for the others; bubblewrap need not wait for it
 		waitFor([]int{w.pid})
+	} else if !w.ended { // else the helper has waited for all
+		waitFor(everMarked(w.l.order.Mark))
 	}
 }
 
@@ -392,8 +346,10 @@ func (w *watch) conclude() {
 			r.End = DiskFull
 		}
 	}
-	r.CPU = max(r.CPU, w.l.group.cpu(), processCPU(w.l.cmd))
-	r.PeakMemoryBytes = max(r.PeakMemoryBytes, w.l.group.peak())
+	u := w.l.group.usage()
+	r.CPU = max(r.CPU, u.CPU, processCPU(w.l.cmd))
+	r.PeakMemoryBytes = max(r.PeakMemoryBytes, u.PeakMemoryBytes)
+	r.IO, r.Stalled = r.IO.most(u.IO), u.Stalled
 	r.Level, r.MemoryWall, r.ProbeDigest, r.Limits = w.s.level, w.s.groups.wall(), w.s.probe.Digest, w.spec.Limits
 }
 

@@ -118,6 +118,8 @@ type Spec struct {
 	Kill <-chan struct{}
 	// OnStart is called once, with the host's id of the sandbox's first process.
 	OnStart func(pid int)
+	// OnUsage is called about once a second while the program runs, not before the first second. It must not block.
+	OnUsage func(Usage)
 }
 
 // End says why a run ended; the first cause wins.
@@ -149,6 +151,8 @@ type Result struct {
 	Forced          bool // it outlived the grace of a stop and was killed
 	CPU             time.Duration
 	PeakMemoryBytes uint64
+	IO              *IO     // nil: nobody counted, as of a program killed with its helper where no cgroup of version 2 counts
+	Stalled         *Stalls // nil: the kernel does not tell, as without cgroups of version 2
 	Wall            time.Duration
 	Level           string
 	ProbeDigest     string
