@@ -362,6 +362,7 @@ func (a *attempt) spec(ctx context.Context, binds []sandbox.Bind) sandbox.Spec {
 	s := sandbox.Spec{
 		Argv: a.job.GetArgv(), Env: a.env(ctx), Dir: path.Join("/nullius", a.job.GetMount()), Binds: binds,
 		Python: a.python, Limits: a.limits, Stdout: a.out, Stderr: a.errs, Grace: a.n.s.cfg.Grace, Kill: a.kill,
+		OnUsage: a.sampled,
 	}
 	if a.environment != nil {
 		s.Binds = append(s.Binds, a.environment.Bind)

@@ -26,5 +26,6 @@
 //	slots.go     places for jobs
 //	gpus.go, gpustate.go, gpuuse.go   who may use a GPU, and what a job did with it
 //	logs.go      log chunks for watchers, head and tail for keeping
+//	samples.go   what a running job uses, for watchers
 //	watch.go     the stream of one job
 package executor

@@ -135,6 +135,7 @@ type seen struct {
 	errs   string
 	states []string
 	gaps   int
+	used   []*executorv1.Sample
 }
 
 func (w *world) watch(c executorv1.ExecutorServiceClient, id string) seen {
@@ -165,6 +166,11 @@ func (w *world) watch(c executorv1.ExecutorServiceClient, id string) seen {
 			}
 		case *executorv1.WatchResponse_Gap:
 			s.gaps++
+		case *executorv1.WatchResponse_Sample:
+			if s.record != nil {
+				w.t.Errorf("a sample after the result of %s", id)
+			}
+			s.used = append(s.used, e.Sample)
 		case *executorv1.WatchResponse_Result:
 			s.record = e.Result
 		}

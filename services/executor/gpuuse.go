@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -16,15 +17,33 @@ const sampleEvery = time.Second
 
 // gpuMeter records what a job does with one GPU.
 type gpuMeter struct {
-	device  gpu.Device
-	began   time.Time
+	device gpu.Device
+	began  time.Time
+
+	mu      sync.Mutex // guards what follows
 	samples []gpu.Reading
 	at      []time.Time
 }
 
 func (m *gpuMeter) take(b gpu.Backend) {
 	if r, err := b.Read(m.device.UUID); err == nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
 		m.samples, m.at = append(m.samples, r), append(m.at, time.Now())
+	}
+}
+
+// latest is the last reading; nil: there was none.
+func (m *gpuMeter) latest() *executorv1.GpuSample {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.samples) == 0 {
+		return nil
+	}
+	r := m.samples[len(m.samples)-1]
+	return &executorv1.GpuSample{
+		Uuid: m.device.UUID, Utilization: r.Utilization, MemoryUsedBytes: r.MemoryUsed,
+		PowerWatts: float64(r.PowerMilliwatts) / 1000, TemperatureCelsius: r.Celsius,
 	}
 }
 
@@ -52,6 +71,8 @@ func (m *gpuMeter) use(xids []uint32) *executorv1.GpuUse {
 	u := &executorv1.GpuUse{
 		Uuid: m.device.UUID, Model: m.device.Model, Driver: m.device.Driver, Held: durationpb.New(time.Since(m.began)), Xids: xids,
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	n := len(m.samples)
 	if n == 0 {
 		return u

@@ -21,7 +21,9 @@ const (
 	logPerTick = 256 << 10 // what watchers get at most in one interval
 )
 
-func logSubject(id string) string { return subject.JobLog(strings.ReplaceAll(id, "/", ".")) }
+func logSubject(id string) string { return subject.JobLog(logKey(id)) }
+
+func logKey(id string) string { return strings.ReplaceAll(id, "/", ".") }
 
 // logStream takes one output stream of a program: the first and last bytes are
 // kept, and what watchers can follow is published.

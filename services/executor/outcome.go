@@ -36,6 +36,7 @@ func (a *attempt) result(box sandbox.Result, began time.Time) *executorv1.JobRes
 	res.Level, res.ProbeDigest, res.MemoryWall = box.Level, box.ProbeDigest, box.MemoryWall
 	res.Cpu, res.Wall = durationpb.New(box.CPU), durationpb.New(box.Wall)
 	res.PeakMemoryBytes = box.PeakMemoryBytes
+	res.Io, res.Stalled = ioOf(box.IO), stallsOf(box.Stalled)
 	l := box.Limits
 	res.Limits = &executorv1.Limits{
 		Wall: durationpb.New(l.Wall), MemoryBytes: l.MemoryBytes, DiskBytes: l.DiskBytes, FileBytes: l.FileBytes,

@@ -15,7 +15,7 @@ import (
 // their way when the result is there.
 const logsAfterEnd = time.Second
 
-// Watch sends states and log chunks of a job, then its result, and returns.
+// Watch sends states, samples and log chunks of a job, then its result, and returns.
 func (s *Service) Watch(ctx context.Context, req *executorv1.WatchRequest, send func(*executorv1.WatchResponse) error) error {
 	first, err := s.jobs.get(ctx, req.GetJobId())
 	if err != nil {
@@ -39,6 +39,11 @@ func (s *Service) Watch(ctx context.Context, req *executorv1.WatchRequest, send 
 		return err
 	}
 	defer stop()
+	samples, deaf, err := s.jobs.samples(req.GetJobId())
+	if err != nil {
+		return err
+	}
+	defer deaf()
 	again := time.NewTicker(2 * time.Second)
 	defer again.Stop()
 	for {
@@ -47,6 +52,10 @@ func (s *Service) Watch(ctx context.Context, req *executorv1.WatchRequest, send 
 			return ctx.Err()
 		case c := <-chunks:
 			if err := f.chunk(c); err != nil {
+				return err
+			}
+		case m := <-samples:
+			if err := f.sample(m); err != nil {
 				return err
 			}
 		case e, ok := <-keys.Updates():
