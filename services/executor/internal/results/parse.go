@@ -13,6 +13,7 @@ const (
 	MaxBytes   = 8 << 20
 	MaxDepth   = 16
 	MaxNumbers = 10_000
+	MaxValues  = 100_000 // of any kind: an empty list takes two bytes of the file and many more of memory
 )
 
 // SyntaxError says where a results file cannot be read.
@@ -53,6 +54,7 @@ type parser struct {
 	in      string
 	at      int
 	numbers int
+	values  int
 }
 
 func parse(data []byte) (value, error) {
@@ -105,6 +107,9 @@ func (p *parser) take(s string) bool {
 func (p *parser) value(depth int) (value, error) {
 	if depth > MaxDepth {
 		return value{}, p.fail("more than %d levels", MaxDepth)
+	}
+	if p.values++; p.values > MaxValues {
+		return value{}, p.fail("more than %d values", MaxValues)
 	}
 	p.space()
 	if p.at >= len(p.in) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -43,14 +44,20 @@ func Parse(data []byte) (Results, error) {
 	if top.kind != 'o' {
 		return Results{}, &SyntaxError{1, 1, "the file is not an object of datasets"}
 	}
-	var r Results
+	r := reader{had: map[[2]string]bool{}}
 	for _, f := range top.fields {
 		r.dataset(clean(f.name), f.value)
 	}
 	if len(r.Measurements) == 0 {
-		return r, &SyntaxError{1, 1, "no dataset has a number under \"means\""}
+		return r.Results, &SyntaxError{1, 1, "no dataset has a number under \"means\""}
 	}
-	return r, nil
+	return r.Results, nil
+}
+
+// reader collects what a file holds.
+type reader struct {
+	Results
+	had map[[2]string]bool // dataset and metric
 }
 
 // clean makes a name usable in a measurement's id.
@@ -70,13 +77,13 @@ func clean(s string) string {
 	return s
 }
 
-func (r *Results) refuse(format string, a ...any) {
+func (r *reader) refuse(format string, a ...any) {
 	if len(r.Refused) < maxRefused {
 		r.Refused = append(r.Refused, fmt.Sprintf(format, a...))
 	}
 }
 
-func (r *Results) dataset(name string, v value) {
+func (r *reader) dataset(name string, v value) {
 	if v.kind != 'o' {
 		r.refuse("%s: not an object", name)
 		return
@@ -96,18 +103,22 @@ func (r *Results) dataset(name string, v value) {
 	}
 	var all []leaf
 	leaves(means, "", &all)
+	byName := make(map[string]float64, len(all))
+	for _, l := range slices.Backward(all) { // of two the first
+		byName[l.name] = l.number
+	}
 	errs := spread(v)
 	seeds := perSeed(v)
 	for _, l := range all {
-		if base, ok := strings.CutSuffix(l.name, "_stderr"); ok && pair(all, base) {
+		if base, ok := strings.CutSuffix(l.name, "_stderr"); ok && pair(byName, base) {
 			continue
 		}
 		m := Measurement{Dataset: name, Metric: clean(strings.TrimSuffix(l.name, "_mean")), Value: l.number}
 		keys := []string{l.name, strings.TrimSuffix(l.name, "_mean")}
-		if !pair(all, keys[1]) {
+		if !pair(byName, keys[1]) {
 			m.Metric = clean(l.name)
 		}
-		r.fill(&m, keys, all, errs, seeds)
+		r.fill(&m, keys, byName, errs, seeds)
 		r.add(m)
 	}
 }
@@ -135,12 +146,9 @@ func leaves(v value, path string, out *[]leaf) {
 }
 
 // pair holds if a metric is written as x_mean with x_stderr.
-func pair(all []leaf, base string) bool {
-	mean, err := false, false
-	for _, l := range all {
-		mean = mean || l.name == base+"_mean"
-		err = err || l.name == base+"_stderr"
-	}
+func pair(all map[string]float64, base string) bool {
+	_, mean := all[base+"_mean"]
+	_, err := all[base+"_stderr"]
 	return mean && err
 }
 
@@ -187,7 +195,7 @@ func perSeed(v value) map[string][]float64 {
 }
 
 // fill adds spread and seeds to a measurement known under some names.
-func (r *Results) fill(m *Measurement, keys []string, all []leaf, errs map[string]float64, seeds map[string][]float64) {
+func (r *reader) fill(m *Measurement, keys []string, all map[string]float64, errs map[string]float64, seeds map[string][]float64) {
 	claimed := math.NaN()
 	for _, k := range keys {
 		if list, ok := seeds[k]; ok && m.N == 0 {
@@ -197,10 +205,8 @@ func (r *Results) fill(m *Measurement, keys []string, all []leaf, errs map[strin
 			claimed = e
 		}
 	}
-	for _, l := range all {
-		if l.name == keys[1]+"_stderr" && math.IsNaN(claimed) && pair(all, keys[1]) {
-			claimed = l.number
-		}
+	if math.IsNaN(claimed) && pair(all, keys[1]) {
+		claimed = all[keys[1]+"_stderr"]
 	}
 	if own, ok := standardError(m.PerSeed); ok {
 		if !math.IsNaN(claimed) && math.Abs(own-claimed) > 1e-3*math.Max(math.Abs(own), math.Abs(claimed))+1e-12 {
@@ -232,7 +238,7 @@ func standardError(x []float64) (float64, bool) {
 	return e, !math.IsNaN(e) && !math.IsInf(e, 0)
 }
 
-func (r *Results) add(m Measurement) {
+func (r *reader) add(m Measurement) {
 	if math.IsNaN(m.Value) || math.IsInf(m.Value, 0) {
 		r.refuse("%s/%s: not finite", m.Dataset, m.Metric)
 		m.Value, m.NotFinite, m.StandardError = 0, true, nil
@@ -243,11 +249,11 @@ func (r *Results) add(m Measurement) {
 			break
 		}
 	}
-	for _, had := range r.Measurements {
-		if had.Dataset == m.Dataset && had.Metric == m.Metric {
-			r.refuse("%s/%s: comes twice", m.Dataset, m.Metric)
-			return
-		}
+	id := [2]string{m.Dataset, m.Metric}
+	if r.had[id] {
+		r.refuse("%s/%s: comes twice", m.Dataset, m.Metric)
+		return
 	}
+	r.had[id] = true
 	r.Measurements = append(r.Measurements, m)
 }

@@ -2,6 +2,7 @@ package results_test
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -65,6 +66,8 @@ func TestParse_RefusesWithPosition(t *testing.T) {
 		{"a doubled key", `{"d": {"means": {"a": 1, "a": 2}}}`, `"a" comes twice`},
 		{"too deep", strings.Repeat(`{"a":`, 20) + "1" + strings.Repeat("}", 20), "more than 16 levels"},
 		{"too many numbers", `{"d": {"means": {}, "x": [` + strings.Repeat("1,", 10_001) + `1]}}`, "more than 10000 numbers"},
+		{"too many empty lists", `{"d": {"means": {"a": 1}, "x": [` + strings.Repeat("[],", 100_001) + `[]]}}`, "more than 100000 values"},
+		{"too many empty texts", `{"d": {"means": {"a": 1}, "x": [` + strings.Repeat(`"",`, 100_001) + `""]}}`, "more than 100000 values"},
 		{"too large", strings.Repeat(" ", results.MaxBytes+1), "more than 8388608 bytes"},
 		{"not UTF-8", "{\"d\": \"\xff\"}", "column 8: not UTF-8"},
 		{"no numbers", `{"d": {"means": {"a": "x"}}}`, "no dataset has a number"},
@@ -79,6 +82,20 @@ func TestParse_RefusesWithPosition(t *testing.T) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// TestParse_manyLongNames reads as many numbers as are allowed, in a time that grows with the file.
+func TestParse_manyLongNames(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(`{"d": {"means": {"first": 1`)
+	for i := range results.MaxNumbers - 1 {
+		fmt.Fprintf(&b, `, "%d%s_stderr": 1`, i, strings.Repeat("m", 700))
+	}
+	b.WriteString("}}}")
+	r, err := results.Parse([]byte(b.String()))
+	if err != nil || len(r.Measurements) != results.MaxNumbers {
+		t.Errorf("%d measurements, %v", len(r.Measurements), err)
 	}
 }
 
