@@ -205,7 +205,9 @@ func (w *workers) Watch(r *executorv1.WatchRequest, s grpc.ServerStreamingServer
 	job := w.jobs[r.GetJobId()]
 	failed := w.fail != nil && w.fail(r.GetJobId())
 	w.mu.Unlock()
-	res := &executorv1.JobResult{EndReason: executorv1.EndReason_SUCCEEDED, Snapshot: w.tree, Wall: durationpb.New(time.Second)}
+	res := &executorv1.JobResult{EndReason: executorv1.EndReason_SUCCEEDED, Snapshot: w.tree, Wall: durationpb.New(time.Second),
+		Node: "rack-7", Level: "strict", Cpu: durationpb.New(1500 * time.Millisecond), PeakMemoryBytes: 64 << 20, Io: &executorv1.Io{ReadBytes: 512, WrittenBytes: 8 << 20},
+		Stalled: &executorv1.Stalls{Cpu: durationpb.New(300 * time.Millisecond), Memory: durationpb.New(0), Io: durationpb.New(2 * time.Second)}}
 	if failed {
 		res.EndReason, res.ExitCode, res.Message = executorv1.EndReason_FAILED, 1, "exit 1"
 	} else if job.GetMeasure() {

@@ -6,9 +6,12 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	"nullius.dev/gateway/internal/journal"
 	"nullius.dev/gateway/internal/pipeline"
 	"nullius.dev/kit/store"
+	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
 	"nullius.dev/proto/subject"
 )
@@ -250,6 +253,15 @@ type openStep struct {
 	Blobs               []blobView
 }
 
+// used says what a job has used; without io nobody counted what it read and wrote.
+func used(cpu *durationpb.Duration, memory uint64, io *executorv1.Io) string {
+	text := fmt.Sprintf("CPU %.1f s, memory %d MiB", cpu.AsDuration().Seconds(), memory>>20)
+	if io != nil {
+		text += fmt.Sprintf(", read %s, wrote %s", size(int64(io.GetReadBytes())), size(int64(io.GetWrittenBytes())))
+	}
+	return text
+}
+
 // openStep is the drawer of one step.
 func (p *pageSet) openStep(ctx context.Context, k journal.Key, base string, s *gatewayv1.StepView) *openStep {
 	o := &openStep{Name: s.GetStep(), Text: s.GetText(), State: stepState(s), Command: "nullius logs " + k.String() + " --stage " + pipeline.StageOf(s.GetStep())}
@@ -264,7 +276,11 @@ func (p *pageSet) openStep(ctx context.Context, k journal.Key, base string, s *g
 	}
 	if s.GetSandbox() != "" {
 		add("Where", s.GetNode()+", sandbox "+s.GetSandbox())
-		add("Used", fmt.Sprintf("CPU %.1f s, memory %d MiB", s.GetCpu().AsDuration().Seconds(), s.GetPeakMemoryBytes()>>20))
+		add("Used", used(s.GetCpu(), s.GetPeakMemoryBytes(), s.GetIo()))
+		if w := s.GetStalled(); w != nil {
+			add("Waited", fmt.Sprintf("%.1f s for processors, %.1f s for memory, %.1f s for storage",
+				w.GetCpu().AsDuration().Seconds(), w.GetMemory().AsDuration().Seconds(), w.GetIo().AsDuration().Seconds()))
+		}
 	}
 	if u := s.GetUsage(); u.GetCalls() > 0 {
 		add("Model", fmt.Sprintf("%s, %s tokens in, %s out, %s", plural(int(u.GetCalls()), "call"), count(u.GetInputTokens()+u.GetCacheReadTokens()+u.GetCacheWriteTokens()), count(u.GetOutputTokens()), spentOf(u, nil)))

@@ -83,7 +83,8 @@ func TestEveryPageOfAStudyShowsModelTextAsText(t *testing.T) {
 		"/" + name + "/ideas/idea-1":       {"run-2/execute-1", "&lt;b&gt;vary", "&#34;&gt;&lt;img", "step-ended", `alt="`},
 		"/" + name + "/ideas/idea-1/paper": {"Second review", "COMPILED"},
 		"/" + name + "/ideas/idea-1/trace": {"nullius trace"},
-		"/" + name + "/ideas/idea-1?step=experiments/run-2/execute-1": {`id="step"`, "nullius logs"},
+		"/" + name + "/ideas/idea-1?step=experiments/run-2/execute-1": {`id="step"`, "nullius logs", "rack-7, sandbox strict",
+			"CPU 1.5 s, memory 64 MiB, read 512 bytes, wrote 8388 kB", "0.3 s for processors, 0.0 s for memory, 2.0 s for storage"},
 	} {
 		t.Run(path, func(t *testing.T) {
 			body := page(t, site+path, http.StatusOK)

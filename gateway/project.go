@@ -197,7 +197,7 @@ func stepView(c *pipeline.Core, s *pipeline.Step) *gatewayv1.StepView {
 	v.Outcome, v.Text, v.Bad = pipeline.OutcomeOf(s.Ended)
 	if j := s.Ended.GetJob(); j != nil {
 		v.SnapshotOut, v.StdoutDigest, v.StderrDigest, v.Node = j.GetSnapshot(), j.GetStdout().GetDigest(), j.GetStderr().GetDigest(), j.GetNode()
-		v.Sandbox, v.Cpu, v.PeakMemoryBytes = j.GetLevel(), j.GetCpu(), j.GetPeakMemoryBytes()
+		v.Sandbox, v.Cpu, v.PeakMemoryBytes, v.Io, v.Stalled = j.GetLevel(), j.GetCpu(), j.GetPeakMemoryBytes(), j.GetIo(), j.GetStalled()
 	}
 	if e := s.Ended.GetEdited(); e != nil {
 		v.SnapshotOut, v.DiffDigest, v.ReplyDigest, v.ReportDigest = e.GetSnapshot(), e.GetDiffDigest(), e.GetReplyDigest(), e.GetReportDigest()

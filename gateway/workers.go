@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -164,6 +165,10 @@ func (s *steps) job(ctx context.Context, k journal.Key, step string, job *execut
 		switch e := m.GetEvent().(type) {
 		case *executorv1.WatchResponse_State:
 			s.live.tell(k, step, &recordv1.Progress{Phase: jobPhase(e.State), Detail: e.State.GetWaitingFor()})
+		case *executorv1.WatchResponse_Sample:
+			if p := s.live.word(k, step); strings.HasPrefix(p.GetPhase(), phaseRunning) {
+				s.live.tell(k, step, &recordv1.Progress{Phase: p.GetPhase(), Detail: used(e.Sample.GetCpu(), e.Sample.GetMemoryBytes(), e.Sample.GetIo())})
+			}
 		case *executorv1.WatchResponse_Log:
 			s.live.log(k, step, e.Log)
 		case *executorv1.WatchResponse_Result:
