@@ -6,10 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"nullius.dev/kit/fault"
@@ -28,6 +25,7 @@ type call struct {
 	digest store.Digest
 
 	out      int64 // tokens of output that are asked for
+	room     int64 // that the provider said there is beside the prompt; 0: it did not
 	bytes    int64 // of the input's text
 	input    int64 // tokens of input, at most
 	unpriced bool
@@ -115,8 +113,12 @@ func (c *call) ask(ctx context.Context, claim *ledger.Claim) error {
 
 // measure fills the sizes of a call; a request far over the window is not sent.
 func (c *call) measure() error {
-	if est := Estimate(c.r); c.m.Context > 0 && est > c.m.Context+c.m.Context/2 {
-		return &tooLongError{est, c.m.Context}
+	window, est := c.m.Context, Estimate(c.r)
+	if told := c.d.adaptation(c.m.Name).window; told > 0 {
+		window = min(window, told)
+	}
+	if window > 0 && est > window+window/2 {
+		return &tooLongError{est, window}
 	}
 	var images int64
 	add := func(parts []Part) {
@@ -138,7 +140,7 @@ func (c *call) measure() error {
 	if c.r.MaxTokens > 0 {
 		c.out = min(c.out, int64(c.r.MaxTokens)+c.m.Reasoning)
 	}
-	if left := c.m.Context - Estimate(c.r)*11/10; c.m.Context > 0 && c.out > left {
+	if left := window - est*11/10; window > 0 && c.out > left {
 		c.out = max(left, min(c.out, 256))
 	}
 	return nil
@@ -270,23 +272,14 @@ func (c *call) record(ctx context.Context, claim *ledger.Claim, a answer) error 
 // sizes are a prompt's size and the model's window as the provider told them, else as far as they are known.
 func (c *call) sizes(a answer) *tooLongError {
 	size := &tooLongError{max(Estimate(c.r), a.usage.Input+a.usage.CacheRead+a.usage.CacheWrite), c.m.Context}
-	var told []int64
-	for _, s := range numbers.FindAllString(strings.ReplaceAll(a.said, ",", ""), 3) {
-		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-			told = append(told, n)
-		}
+	if a.window > 0 {
+		size.window = a.window
 	}
-	switch len(told) {
-	case 1:
-		size.window = told[0]
-	case 2, 3:
-		size.window, size.estimate = slices.Min(told[:2]), slices.Max(told[:2])
+	if a.prompt > 0 {
+		size.estimate = a.prompt
 	}
 	return size
 }
-
-// numbers of tokens in a provider's sentence.
-var numbers = regexp.MustCompile(`\b\d{3,9}\b`)
 
 func (c *call) lose(tokens, pico int64) {
 	c.lost++

@@ -113,8 +113,12 @@ func (s *stream) frame(data []byte) error {
 }
 
 func isError(c chunk) bool {
-	e := strings.TrimSpace(string(c.Error))
-	return e != "" && e != "null" && e != `""` && e != "{}" || c.Object == "error" || len(c.Choices) == 0 && len(c.Message) > 0
+	none := false
+	switch strings.TrimSpace(string(c.Error)) {
+	case "", "null", `""`, "{}", "[]", "false", "0":
+		none = true
+	}
+	return !none || c.Object == "error" || len(c.Choices) == 0 && len(c.Message) > 0
 }
 
 func (x *exchange) take(c chunk) {
@@ -131,7 +135,7 @@ func (x *exchange) take(c chunk) {
 		counts = append(counts, ch.Usage)
 	}
 	for _, u := range counts {
-		if u := bytes.TrimSpace(u); len(u) > 0 && string(u) != "null" {
+		if _, ok := parseUsage(u); ok { // zeros that follow are no counts
 			x.usage = bytes.Clone(u)
 		}
 	}

@@ -41,11 +41,14 @@ type problem struct {
 	text   string
 	param  string
 	most   int64         // tokens of output that the model allows, as it said
+	prompt int64         // tokens of a prompt that is too long, as it said; 0: it did not
+	window int64         // how many it may have, with the output where a request is sent again
 	wait   time.Duration // as the provider asked
 	asked  bool
 	never  bool          // x-should-retry: false
 	paid   bool          // possibly
 	keyed  bool          // a key was sent
+	cert   bool          // of TLS: the certificate is at fault
 	skewed bool          // a signature is refused for its time
 	stale  bool          // a credential is refused for its age
 	off    time.Duration // how far the provider's clock is ahead of this one; 0: about equal, or not told
@@ -57,10 +60,11 @@ type providerError struct {
 	message, kind, code, param string
 	status                     int
 	retry                      time.Duration
+	header                     http.Header // of whom it came from
 }
 
 func readError(body []byte) providerError {
-	body = bytes.TrimSpace(body)
+	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte(byteOrderMark)))
 	if len(body) == 0 {
 		return providerError{}
 	}
@@ -104,7 +108,22 @@ func readError(body []byte) providerError {
 		e.status = statusOfKind[strings.ToLower(e.kind)]
 	}
 	e.retry = retryDelay(m["details"])
+	e.header = headersOf(m["metadata"])
+	if prompt, window := text(m["n_prompt_tokens"]), text(m["n_ctx"]); count(window) > 0 { // llama.cpp's
+		e.message += fmt.Sprintf(" (%s tokens of %s)", prompt, window)
+	}
 	return e
+}
+
+// headersOf finds the headers of whom OpenRouter asked, as it passes them on: https://openrouter.ai/docs/api-reference/limits
+func headersOf(v any) http.Header {
+	m, _ := v.(map[string]any)
+	all, _ := m["headers"].(map[string]any)
+	h := http.Header{}
+	for k, v := range all {
+		h.Set(k, text(v))
+	}
+	return h
 }
 
 // statusOfKind gives the status of errors that come within a 200, by their type: Claude's and Bedrock's.
@@ -144,19 +163,6 @@ func retryDelay(v any) time.Duration {
 	return 0
 }
 
-var (
-	creditWords  = regexp.MustCompile(`(?i)insufficient_quota|enforced_spend_limit|credit|billing|spend(ing)? limit|current quota|insufficient (balance|funds)`) // "your credit balance is too low" is Claude's
-	limitWords   = regexp.MustCompile(`(?i)slow down|throttl|rate.?limit|too many requests`)
-	contextWords = regexp.MustCompile(`(?i)context_length_exceeded|exceed_context_size|maximum context length|context (size|window|length)|prompt is too long|too many (input )?tokens|input is too long|string_above_max_length`)
-	filterWords  = regexp.MustCompile(`(?i)content_filter|content management policy|content_policy|responsible ai policy|content filtering policy|input was flagged`)
-	keyWords     = regexp.MustCompile(`API_KEY_INVALID|API key not valid`)
-	absentWords  = regexp.MustCompile(`(?i)model identifier is invalid|model_not_found|DeploymentNotFound`) // Bedrock says 400
-	skewWords    = regexp.MustCompile(`(?i)signature (expired|not yet current)|RequestTimeTooSkewed|InvalidSignatureException`)
-	staleWords   = regexp.MustCompile(`(?i)ExpiredToken|token included in the request is expired`)
-	prefillWords = regexp.MustCompile(`(?i)assistant message prefill`)
-	paramWords   = regexp.MustCompile(`\b(max_completion_tokens|max_tokens|temperature|seed|stop_sequences|stop|response_format|json_schema|stream_options|reasoning_effort|prompt_cache_key|usage|output_config|cache_control|prefill)\b`)
-)
-
 // classifyStatus reads an answer that is no reply.
 func classifyStatus(e *statusError, now time.Time) problem {
 	pe := readError(e.body)
@@ -165,25 +171,37 @@ func classifyStatus(e *statusError, now time.Time) problem {
 		p.status = pe.status
 	}
 	p.wait, p.asked = askedWait(e.header, now)
+	if len(pe.header) > 0 {
+		pe.header.Set("Date", e.header.Get("Date"))
+		wait, _ := askedWait(pe.header, now)
+		pe.retry = max(pe.retry, wait)
+	}
 	if pe.retry > p.wait {
 		p.wait, p.asked = pe.retry, true
 	}
 	p.never = strings.EqualFold(e.header.Get("x-should-retry"), "false")
 	all := pe.code + " " + pe.kind + " " + pe.message + " " + e.header.Get("x-amzn-errortype")
 	p.off, p.skewed, p.stale = clockOff(e.header, now), skewWords.MatchString(all), staleWords.MatchString(all)
-	hard := strings.Contains(all, "insufficient_quota") || strings.Contains(all, "enforced_spend_limit")
-	money := creditWords.MatchString(all) && (hard || !p.asked)
+	money := creditWords.MatchString(all) && !p.asked && !rateWords.MatchString(pe.code+" "+pe.message) || spentWords.MatchString(all)
+	p.prompt, p.window = tooLongBy(pe.message)
 	switch s := p.status; {
 	case s == 402 && !p.asked, (s == 429 || s == 400 || s == 200) && money:
 		p.class, p.cause = credit, "CREDIT"
+	case s == 429 && largeWords.MatchString(pe.message):
+		p.class = tooLong
 	case s == 429, s == 402:
 		p.class, p.cause = limit, "RATE_LIMIT"
+		if wait := saidWait(pe.message); wait > 0 && !p.asked {
+			p.wait, p.asked = wait, true
+		}
 	case s == 403 && filterWords.MatchString(all): // OpenRouter's moderation
 		p.class = filtered
-	case s == 401, s == 403, s == 400 && keyWords.MatchString(string(e.body)): // Gemini says 400
+	case s == 401, s == 403, s == 400 && keyWords.MatchString(string(e.body)): // Gemini and xAI say 400
 		p.class = refusal
-	case s == 404, s == 400 && absentWords.MatchString(all):
+	case s == 404, (s == 400 || s == 422) && absentWords.MatchString(all):
 		p.class = absent
+	case (s == 400 || s == 422) && roomFor(pe.message) > 0:
+		p.class, p.param = adapt, "context"
 	case s == 413, (s == 400 || s == 422 || s == 500 || s == 200) && contextWords.MatchString(all):
 		p.class = tooLong
 	case (s == 400 || s == 200) && filterWords.MatchString(all):
@@ -211,32 +229,6 @@ func classifyStatus(e *statusError, now time.Time) problem {
 	return p
 }
 
-// mostWords are how providers tell what max_tokens may be at most.
-var mostWords = regexp.MustCompile(`(?i)(?:at most |> |\[1, ?|limit of |less than or equal to )([0-9]{2,9})`)
-
-// mostOf is the limit that an error about max_tokens tells; 0: it tells none.
-func mostOf(e providerError) int64 {
-	if !strings.Contains(e.message, "max_tokens") && !strings.Contains(e.message, "max_completion_tokens") && !strings.Contains(e.message, "maximum tokens") {
-		return 0
-	}
-	m := mostWords.FindStringSubmatch(e.message)
-	if m == nil {
-		return 0
-	}
-	n, err := strconv.ParseInt(m[1], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
-}
-
-func paramOf(e providerError) string {
-	if m := paramWords.FindString(e.param); m != "" {
-		return m
-	}
-	return paramWords.FindString(e.message)
-}
-
 // classifyError reads what went wrong on the way.
 func classifyError(err error, sent bool, now time.Time) problem {
 	var status *statusError
@@ -261,7 +253,7 @@ func classifyError(err error, sent bool, now time.Time) problem {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		p.class, p.cause, p.paid = closed, "REFUSED", false
 	case errors.As(err, &cert):
-		p.class, p.cause, p.text, p.paid = closed, "TLS", cert.Err.Error(), false
+		p.class, p.cause, p.text, p.paid, p.cert = closed, "TLS", cert.Err.Error(), false, true
 	case errors.As(err, &dns):
 		p.paid, p.said = false, fmt.Sprintf("cannot be found: no address for %s", dns.Name)
 	case isTLS(err):
@@ -278,62 +270,6 @@ func isTLS(err error) bool {
 	var rec tls.RecordHeaderError
 	var alert tls.AlertError
 	return errors.As(err, &rec) || errors.As(err, &alert) || strings.Contains(err.Error(), "tls: ")
-}
-
-// askedWait is how long a provider asked to wait. Absolute times count from the answer's own date.
-func askedWait(h http.Header, now time.Time) (time.Duration, bool) {
-	if ms, err := strconv.ParseFloat(h.Get("retry-after-ms"), 64); err == nil && ms >= 0 && ms < 1e9 {
-		return time.Duration(ms * float64(time.Millisecond)), true
-	}
-	if d, err := http.ParseTime(h.Get("Date")); err == nil {
-		now = d
-	}
-	if s := h.Get("Retry-After"); s != "" {
-		if n, err := strconv.ParseFloat(s, 64); err == nil && n >= 0 && n < 1e7 {
-			return time.Duration(n * float64(time.Second)), true
-		}
-		if at, err := http.ParseTime(s); err == nil {
-			return max(0, at.Sub(now)), true
-		}
-	}
-	longest := claudeReset(h, now)
-	for _, what := range []string{"requests", "tokens"} {
-		if h.Get("x-ratelimit-remaining-"+what) != "0" {
-			continue
-		}
-		if d, err := time.ParseDuration(h.Get("x-ratelimit-reset-" + what)); err == nil && d > longest {
-			longest = d
-		}
-	}
-	return longest, longest > 0
-}
-
-// claudeReset is how long the limits of which nothing remains last: https://platform.claude.com/docs/en/api/rate-limits
-func claudeReset(h http.Header, now time.Time) time.Duration {
-	var longest time.Duration
-	for _, what := range []string{"requests", "tokens", "input-tokens", "output-tokens"} {
-		if h.Get("anthropic-ratelimit-"+what+"-remaining") != "0" {
-			continue
-		}
-		if at, err := time.Parse(time.RFC3339, h.Get("anthropic-ratelimit-"+what+"-reset")); err == nil {
-			longest = max(longest, at.Sub(now))
-		}
-	}
-	if h.Get("x-ratelimit-remaining") == "0" { // OpenRouter gives milliseconds since 1970
-		if ms, err := strconv.ParseInt(h.Get("x-ratelimit-reset"), 10, 64); err == nil && ms > 1e12 && ms < 1e14 {
-			longest = max(longest, time.UnixMilli(ms).Sub(now))
-		}
-	}
-	return longest
-}
-
-// clockOff is how far the clock of who answered is ahead; less than a minute is none.
-func clockOff(h http.Header, now time.Time) time.Duration {
-	d, err := http.ParseTime(h.Get("Date"))
-	if off := d.Sub(now); err == nil && off.Abs() >= time.Minute {
-		return off.Round(time.Second)
-	}
-	return 0
 }
 
 func looksLikeHTML(b []byte) bool {

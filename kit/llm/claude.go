@@ -95,7 +95,7 @@ func claudeURL(m Model, project string) string {
 	case apiBedrock:
 		return m.BaseURL + "/model/" + url.QueryEscape(m.wire) + "/invoke-with-response-stream"
 	case apiVertex:
-		return m.BaseURL + "/v1/projects/" + url.PathEscape(project) + "/locations/" + m.region + "/publishers/anthropic/models/" + m.wire + ":streamRawPredict"
+		return m.BaseURL + "/v1/projects/" + url.PathEscape(project) + "/locations/" + m.region + "/publishers/anthropic/models/" + url.PathEscape(m.wire) + ":streamRawPredict"
 	}
 	return m.BaseURL + "/v1/messages"
 }

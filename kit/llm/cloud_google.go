@@ -46,6 +46,9 @@ func (k *keyring) google(m Model) (credential, error) {
 		var file struct {
 			Project string `json:"project_id"`
 			Quota   string `json:"quota_project_id"`
+			Refresh string `json:"refresh_token"`
+			Secret  string `json:"client_secret"`
+			KeyID   string `json:"private_key_id"`
 		}
 		data, err := os.ReadFile(path)
 		if err == nil {
@@ -54,6 +57,9 @@ func (k *keyring) google(m Model) (credential, error) {
 		if err != nil && own {
 			return credential{}, fault.New(fault.Unauthenticated, "KEY_MISSING", "%s: the file that %s names cannot be used: %s", m.Name, googleFile, reasonOf(err)).
 				WithMeta("model", m.Name).WithNext("nullius doctor")
+		}
+		for _, secret := range []string{file.Refresh, file.Secret, file.KeyID} { // the service of tokens may echo them
+			k.remember(secret)
 		}
 		for _, p := range []string{file.Project, file.Quota} {
 			if project == "" {

@@ -289,7 +289,7 @@ func (a adaptation) clone() adaptation {
 	for k := range a.drop {
 		drop[k] = true
 	}
-	return adaptation{drop: drop, rename: a.rename, most: a.most}
+	return adaptation{drop: drop, rename: a.rename, most: a.most, window: a.window}
 }
 
 // learn notes that an endpoint does not take a parameter, or so much of one; it reports whether that changes what is sent.
@@ -299,6 +299,10 @@ func (d *Door) learn(ctx context.Context, m Model, p problem) bool {
 	a := d.learned[m.Name].clone()
 	line, fresh := "", false
 	switch param {
+	case "context":
+		fresh = a.window != p.window
+		a.window = p.window
+		line = "context: " + decimalInt(p.window)
 	case "max_output":
 		fresh = a.most == 0 || p.most < a.most
 		a.most = p.most

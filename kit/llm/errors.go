@@ -3,6 +3,7 @@ package llm
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -48,7 +49,7 @@ func failure(m Model, o Origin, p problem, tries int) error {
 				retired += ", its successor is " + m.Successor
 			}
 		}
-		return fault.New(fault.NotFound, "MODEL_UNKNOWN", "%s has no model %s (%d)%s", m.Title, m.wire, p.status, retired).
+		return fault.New(fault.NotFound, "MODEL_UNKNOWN", "%s has no model %s (%d)%s%s", m.Title, m.wire, p.status, retired, absentHint(m, p.text)).
 			WithMeta("model", m.Name).WithMeta("said", p.text).WithNext("nullius models")
 	case rejected, adapt:
 		return fault.New(fault.Precondition, "PROVIDER_REJECTED", "%s rejected the request (%d%s)", m.Title, p.status, colon(p.text)).
@@ -61,6 +62,25 @@ func failure(m Model, o Origin, p problem, tries int) error {
 	}
 	return fault.New(fault.Unavailable, "PROVIDER_UNAVAILABLE", "%s", sentence).WithMeta("provider", m.Provider).
 		WithMeta("model", m.Name).WithMeta("cause", p.cause).WithRetry(retry).WithNext(next)
+}
+
+var (
+	plainlyAbsent = regexp.MustCompile(`(?i)\b(models?|deployment)\b|not[ _]found|not exist`) // says no more than that
+	noSuchPage    = regexp.MustCompile(`(?i)^(404 )?(page )?not found\.?$|^an HTML page`)
+)
+
+// absentHint says what may be wrong where a server has no model, or no such page, and what it says of its own.
+func absentHint(m Model, said string) string {
+	u, err := url.Parse(m.BaseURL)
+	switch {
+	case m.Provider == "ollama":
+		return "; ollama pull " + m.wire + " fetches it"
+	case err == nil && m.Provider != "deepseek" && m.local.API == apiOpenAI && noSuchPage.MatchString(said) && !strings.Contains(u.Path, "/v"):
+		return "; does its address end in /v1 ?"
+	case said != "" && m.Retired == "" && !plainlyAbsent.MatchString(said):
+		return "; it says: " + said
+	}
+	return ""
 }
 
 func unavailable(m Model, o Origin, p problem, tries int, host string) (sentence, next string) {
@@ -87,6 +107,8 @@ func unavailable(m Model, o Origin, p problem, tries int, host string) (sentence
 		return fmt.Sprintf("nothing listens at %s", host), "nullius doctor"
 	case p.cause == "TLS" && strings.Contains(p.text, "does not look like a TLS handshake"):
 		return fmt.Sprintf("%s does not speak TLS; does its address begin with http:// ?", host), "nullius doctor"
+	case p.cause == "TLS" && !p.cert:
+		return fmt.Sprintf("%s and this machine agree on no TLS%s", host, colon(p.text)), "nullius doctor"
 	case p.cause == "TLS":
 		return fmt.Sprintf("the certificate of %s is not trusted%s", host, colon(p.text)), "nullius doctor"
 	case p.said != "":
@@ -126,7 +148,9 @@ func waiting(m Model, p problem, wait time.Duration, try, tries int) string {
 	case p.cause == "REFUSED":
 		why = "nothing listens there"
 	case p.cause == "TLS":
-		why = "its certificate is not trusted"
+		if why = "its certificate is not trusted"; !p.cert {
+			why = "no TLS is agreed on"
+		}
 	case p.said != "":
 		why = "it " + p.said
 	case p.status != 0:

@@ -64,6 +64,7 @@ type exchange struct {
 	cancel context.CancelCauseFunc
 	onData func(bytes int)
 
+	body      []byte      // as it was sent
 	sent      atomic.Bool // the whole request left
 	started   time.Time
 	firstByte time.Duration
@@ -101,11 +102,12 @@ func mediaType(resp *http.Response) string {
 	return kind
 }
 
-// open sends a request and gives the watched body of a 200; every other status is a statusError.
+// open sends a request and gives the watched body of an answer; every status but those of success is a statusError.
 func (x *exchange) open(req *http.Request, body []byte) (*http.Response, *stream, error) {
 	if err := x.cred.apply(req, body); err != nil { // before the trace: it may ask for a token
 		return nil, nil, err
 	}
+	x.body = body
 	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 		WroteRequest: func(i httptrace.WroteRequestInfo) { x.sent.Store(i.Err == nil) },
 	})
@@ -124,7 +126,7 @@ func (x *exchange) open(req *http.Request, body []byte) (*http.Response, *stream
 	if strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") { // nobody asked for it
 		resp.Body = &unzipped{body: resp.Body}
 	}
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode/100 != 2 {
 		defer first.Stop()
 		defer func() { _ = resp.Body.Close() }() // read as far as wanted
 		b, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
@@ -133,6 +135,15 @@ func (x *exchange) open(req *http.Request, body []byte) (*http.Response, *stream
 	s := &stream{x: x, ctx: ctx, body: resp.Body, first: first}
 	s.lines = bufio.NewReaderSize(s, 32<<10)
 	return resp, s, nil
+}
+
+// says reports whether the request named a parameter.
+func (x *exchange) says(param string) bool {
+	switch param {
+	case "context", "max_output", "prefill", "max_tokens", "max_completion_tokens": // of the request as a whole, or under either name
+		return true
+	}
+	return bytes.Contains(x.body, []byte(`"`+param+`":`)) // within a text the quotes are escaped
 }
 
 // unzipped is a body that a proxy compressed all the same.

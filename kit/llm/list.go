@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -77,8 +78,12 @@ func (d *Door) list(ctx context.Context, m Model, cred credential) (Seen, error)
 	}
 	defer func() { _ = resp.Body.Close() }() // read as far as wanted
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 8<<20))
-	if s := resp.StatusCode; s == 401 || s == 403 || s == 402 || s == 429 || s >= 500 {
-		return SeenNothing, d.listFault(m, &statusError{status: s, header: resp.Header, body: body})
+	failed := &statusError{status: resp.StatusCode, header: resp.Header, body: body}
+	switch s := resp.StatusCode; {
+	case s == 403 && bytes.Contains(body, []byte("api.model.read")): // a key of OpenAI's that may call models and not list them
+		return SeenNothing, nil
+	case s == 401, s == 403, s == 402, s == 429, s >= 500, s == 400 && classifyStatus(failed, time.Now()).class == refusal:
+		return SeenNothing, d.listFault(m, failed)
 	}
 	var list struct {
 		Data []struct {

@@ -18,6 +18,7 @@ type adaptation struct {
 	drop   map[string]bool
 	rename bool  // max_tokens goes by its other name than the table says
 	most   int64 // tokens of output that the endpoint allows; 0: not known
+	window int64 // of prompt and output together, as it told; 0: it did not
 }
 
 // cap is what may be asked for of an output.
@@ -39,7 +40,8 @@ type answer struct {
 	served, id string
 	firstByte  time.Duration
 	chars      int
-	said       string // by the provider about a prompt that is too long
+	prompt     int64 // of a prompt that is too long: its tokens as the provider told; 0: it did not
+	window     int64 // and how many it may have
 }
 
 // wireFields are the fields of a request's body that go-openai cannot say as they are wanted.
@@ -213,17 +215,9 @@ func (x *exchange) openAI(ctx context.Context, m Model, r Request) (answer, erro
 		}
 	}
 	a.text, a.firstByte, a.chars = text.String(), x.firstByte, x.chars
-	switch x.finish {
-	case "length", "max_tokens":
-		a.finish = Length
-	case "content_filter":
-		a.finish = Filtered
-	case "refusal":
-		a.finish = Refused
-	case "error":
+	var cut bool
+	if a.finish, cut = finishOf(x.finish); cut {
 		return answer{}, io.ErrUnexpectedEOF
-	default:
-		a.finish = Stop
 	}
 	if x.refusal && a.text == "" {
 		a.finish, a.text = Refused, refused.String()
@@ -257,20 +251,32 @@ type rawUsage struct {
 	CacheHit   float64  `json:"prompt_cache_hit_tokens"`
 	CachedFlat float64  `json:"cached_tokens"` // Moonshot's
 	Cost       *float64 `json:"cost"`
+	Input      float64  `json:"input_tokens"` // some name them as the API of responses does
+	Output     float64  `json:"output_tokens"`
 	In         struct {
-		Cached float64 `json:"cached_tokens"`
+		Cached  float64 `json:"cached_tokens"`
+		Written float64 `json:"cache_write_tokens"` // OpenRouter's: https://openrouter.ai/docs/use-cases/usage-accounting
 	} `json:"prompt_tokens_details"`
 	Out struct {
 		Reasoning float64 `json:"reasoning_tokens"`
 	} `json:"completion_tokens_details"`
 }
 
-func readUsage(raw json.RawMessage, m Model, a *answer) {
-	var u rawUsage
-	if len(raw) == 0 || json.Unmarshal(raw, &u) != nil || u.Prompt < 0 || u.Prompt > 1e12 || u.Completion < 0 || u.Completion > 1e12 {
-		return
+// parseUsage reads counts; ok is false where there are none.
+func parseUsage(raw json.RawMessage) (u rawUsage, ok bool) {
+	if len(raw) == 0 || json.Unmarshal(raw, &u) != nil {
+		return rawUsage{}, false
 	}
 	if u.Prompt == 0 && u.Completion == 0 {
+		u.Prompt, u.Completion = u.Input, u.Output
+	}
+	sound := u.Prompt >= 0 && u.Prompt <= 1e12 && u.Completion >= 0 && u.Completion <= 1e12
+	return u, sound && u.Prompt+u.Completion > 0
+}
+
+func readUsage(raw json.RawMessage, m Model, a *answer) {
+	u, ok := parseUsage(raw)
+	if !ok {
 		return
 	}
 	cached := min(max(u.In.Cached, u.CacheHit, u.CachedFlat, 0), u.Prompt)
@@ -282,7 +288,8 @@ func readUsage(raw json.RawMessage, m Model, a *answer) {
 		out = u.Completion + u.Out.Reasoning // xAI's and others' completion is without it, which the total tells
 	}
 	reasoning := min(max(u.Out.Reasoning, 0), out)
-	a.usage = Usage{Input: int64(u.Prompt - cached), CacheRead: int64(cached), Output: int64(out), Reasoning: int64(reasoning)}
+	written := min(max(u.In.Written, 0), u.Prompt-cached)
+	a.usage = Usage{Input: int64(u.Prompt - cached - written), CacheRead: int64(cached), CacheWrite: int64(written), Output: int64(out), Reasoning: int64(reasoning)}
 	a.hasUsage = true
 	if u.Cost != nil && *u.Cost >= 0 && *u.Cost < 1e6 && m.Extra["usage"] {
 		a.cost, a.hasCost = int64(math.Round(*u.Cost*1e12)), true

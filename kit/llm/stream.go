@@ -26,9 +26,9 @@ type stream struct {
 	out   bytes.Buffer
 	err   error
 	take  func(data []byte) error // of a data line; nil: frame
-	begun bool
-	part  []byte // of an event whose data goes on in the next line
-	bad   error  // why part is no event by itself
+	part  []byte                  // of an event whose data goes on in the next line
+	bad   error                   // why part is no event by itself
+	lone  []byte                  // lines that carriage returns alone end
 }
 
 // Read reads from the network and winds the timers.
@@ -86,6 +86,9 @@ func (f filteredBody) Read(p []byte) (int, error) {
 func (s *stream) step() {
 	line, err := s.line()
 	data, ok := bytes.CutPrefix(line, []byte("data:"))
+	if len(line) > 0 && line[0] == '{' && json.Valid(line) { // an error that a gateway puts into a stream as it is
+		data, ok = line, true
+	}
 	switch {
 	case ok && (err == nil || err == io.EOF):
 		if s.data(bytes.TrimSpace(data)) {
@@ -152,7 +155,13 @@ func (s *stream) end(err error) {
 	}
 }
 
+// line gives the next line, which a line feed ends, a carriage return or both.
 func (s *stream) line() ([]byte, error) {
+	if len(s.lone) > 0 {
+		line, rest, _ := bytes.Cut(s.lone, []byte("\r"))
+		s.lone = rest
+		return line, nil
+	}
 	var line []byte
 	for {
 		part, err := s.lines.ReadSlice('\n')
@@ -160,24 +169,49 @@ func (s *stream) line() ([]byte, error) {
 		if len(line) > maxLine {
 			return nil, &garbageError{"a line of more than 8 MiB"}
 		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			if !s.begun {
-				s.begun, line = true, bytes.TrimPrefix(line, []byte(byteOrderMark))
-			}
-			return bytes.TrimRight(line, "\r\n"), err
+		if errors.Is(err, bufio.ErrBufferFull) {
+			continue
 		}
+		line = bytes.TrimRight(line, "\r\n")
+		if i := bytes.IndexByte(line, '\r'); i >= 0 && (err == nil || err == io.EOF) {
+			s.lone = append(line[i+1:], '\r')
+			return line[:i:i], nil // the end comes again
+		}
+		return line, err
 	}
 }
 
 const byteOrderMark = "\xef\xbb\xbf"
 
-// isStream reports whether a body is a stream of events, whatever its content type says: some servers name another one, or none.
+// head passes over a byte order mark and blank lines, and gives the beginning of what follows without taking it.
+func (s *stream) head() []byte {
+	for _, blank := range []string{byteOrderMark[:1], byteOrderMark[1:2], byteOrderMark[2:]} {
+		if c, err := s.lines.Peek(1); err != nil || string(c) != blank {
+			break
+		}
+		_, _ = s.lines.Discard(1) // it is there
+	}
+	for {
+		c, err := s.lines.Peek(1)
+		if err != nil || strings.IndexByte(" \t\r\n", c[0]) < 0 {
+			break
+		}
+		_, _ = s.lines.Discard(1) // it is there
+	}
+	head, _ := s.lines.Peek(len("event:")) // a shorter body is no stream
+	return head
+}
+
+// isStream reports whether a body is a stream of events, whatever its content type says: some servers name another one, or none, and some name that of
+// a stream for a reply or an error in one piece.
 func (s *stream) isStream(resp *http.Response) bool {
+	head := s.head()
+	if len(head) > 0 && strings.IndexByte("{[<", head[0]) >= 0 {
+		return false
+	}
 	if mediaType(resp) == eventStream {
 		return true
 	}
-	head, _ := s.lines.Peek(len(byteOrderMark) + len("event:")) // a shorter body is no stream
-	head = bytes.TrimPrefix(head, []byte(byteOrderMark))
 	for _, field := range []string{"data:", "event:", "id:", "retry:", ":"} {
 		if bytes.HasPrefix(head, []byte(field)) {
 			return true
@@ -193,7 +227,7 @@ func (s *stream) whole(resp *http.Response) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	trimmed := bytes.TrimSpace(bytes.TrimPrefix(body, []byte(byteOrderMark)))
+	trimmed := bytes.TrimSpace(body)
 	var c chunk
 	switch {
 	case len(trimmed) == 0:

@@ -29,10 +29,19 @@ func (c *call) attempts(ctx context.Context, start func() error) (answer, error)
 		}
 		switch p.class {
 		case tooLong:
-			return answer{finish: TooLong, said: p.text}, nil
+			return answer{finish: TooLong, prompt: p.prompt, window: p.window}, nil
 		case filtered:
 			return answer{finish: Filtered, text: p.text}, nil
 		case adapt:
+			if p.param == "context" {
+				if c.room > 0 { // it was taken at its word once
+					return answer{finish: TooLong, prompt: p.prompt, window: p.window}, nil
+				}
+				c.room = p.window - p.prompt
+				c.out = min(c.out, c.room)
+				c.d.learn(ctx, c.m, *p)
+				continue // no try
+			}
 			if adapted++; adapted <= 8 && c.d.learn(ctx, c.m, *p) {
 				continue // no try
 			}
@@ -144,6 +153,9 @@ func (c *call) once(ctx context.Context, circuit *circuit, lane *lane, start fun
 		return answer{}, nil, ce.fault
 	}
 	p := classifyError(err, x.sent.Load(), time.Now())
+	if p.class == adapt && !x.says(p.param) {
+		p.class = rejected // its sentence has the word by chance
+	}
 	p.text = c.d.keys.scrub(p.text)
 	p.said = c.d.keys.scrub(p.said)
 	p.keyed = c.cred.id != ""

@@ -53,7 +53,7 @@ type Server struct {
 	plays    []Play
 	choose   func(Request) Play
 	requests []Request
-	models   string
+	list     *Play // of GET /models; nil: a 404
 }
 
 // New starts a server. Each request takes the next play; the last one is repeated.
@@ -96,9 +96,14 @@ func (s *Server) Models(ids ...string) {
 		list = append(list, map[string]string{"id": id, "object": "model"})
 	}
 	b, _ := json.Marshal(map[string]any{"object": "list", "data": list}) // strings always marshal
+	s.List(Play{Body: string(b)})
+}
+
+// List sets the answer to GET /models.
+func (s *Server) List(p Play) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.models = string(b)
+	s.list = &p
 }
 
 // Requests lists the chats asked for so far.
@@ -114,14 +119,12 @@ func (s *Server) Count() int { return len(s.Requests()) }
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "/models") {
 		s.mu.Lock()
-		models := s.models
+		list := s.list
 		s.mu.Unlock()
-		if models == "" {
-			http.Error(w, `{"error":{"message":"not found"}}`, http.StatusNotFound)
-			return
+		if list == nil {
+			list = &Play{Status: http.StatusNotFound, Body: `{"error":{"message":"not found"}}`}
 		}
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, models)
+		s.play(w, r, *list)
 		return
 	}
 	raw, _ := io.ReadAll(r.Body) // a client that goes away is part of the game
