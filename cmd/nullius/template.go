@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"nullius.dev/gateway/template"
 	"nullius.dev/kit/app/process"
 	"nullius.dev/kit/fault"
+	"nullius.dev/kit/sandbox"
 	"nullius.dev/templates"
 )
 
@@ -218,17 +220,25 @@ func (c *cli) readTemplate(ctx context.Context, arg string, starting bool) []che
 	return out
 }
 
-// missingModules looks for modules as a study's start does, by importing them. Where none is to start it is enough that the first interpreter has them all
-// installed: importing some takes seconds.
-func missingModules(ctx context.Context, f template.Finder, quick *template.Interpreter) func([]string) ([]string, error) {
-	thorough := template.MissingModules(ctx, f)
+// missingModules looks for modules as a study's start does, by importing them. Where none is to start it is enough that an interpreter has them all installed:
+// importing some takes seconds.
+func missingModules(ctx context.Context, box *sandbox.Sandbox, quick *template.Interpreter) func([]string) ([]string, error) {
+	if quick == nil {
+		return template.MissingModules(ctx, box)
+	}
 	return func(modules []string) ([]string, error) {
-		if quick != nil {
-			if absent, err := quick.Absent(ctx, modules); err == nil && len(absent) == 0 {
-				return nil, nil
+		absent, err := quick.Absent(ctx, modules)
+		if err != nil || len(absent) == 0 {
+			return nil, err
+		}
+		if path, err := exec.LookPath("python3"); err == nil { // the other one that a study's start would try
+			if python, err := box.FindPython(ctx, path, nil); err == nil {
+				if more, err := template.NewInterpreter(box, python).Absent(ctx, modules); err == nil && len(more) == 0 {
+					return nil, nil
+				}
 			}
 		}
-		return thorough(modules)
+		return absent, nil
 	}
 }
 

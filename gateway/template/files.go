@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -21,6 +22,9 @@ const (
 	maxSegment = 255
 	maxPath    = 4096
 )
+
+// coreFiles are those that a study cannot do without.
+var coreFiles = []string{"experiment.py", "plot.py", "prompt.json", "seed_ideas.json"}
 
 // checker walks through one template; its files share the report.
 type checker struct {
@@ -45,9 +49,16 @@ func (c *checker) name() {
 
 func (c *checker) has(name string) bool { _, ok := c.files[name]; return ok }
 
-// Ignored reports whether a file or folder is no part of a template: version
-// control, byte code, virtual environments, editors' leavings.
+// earlierRun is the folder of a run that a study made: only run_0 comes with a template.
+var earlierRun = regexp.MustCompile(`^run_[1-9][0-9]*$`)
+
+// Ignored reports whether a file or folder, by its path in the template, is no part
+// of it: version control, byte code, virtual environments, editors' leavings, and
+// runs of earlier studies, which would be drawn as if they had been measured now.
 func Ignored(name string) bool {
+	if earlierRun.MatchString(name) {
+		return true
+	}
 	switch path.Base(name) {
 	case ".git", ".hg", ".svn", "__pycache__", ".venv", "venv", ".ipynb_checkpoints", ".DS_Store",
 		".mypy_cache", ".pytest_cache", ".ruff_cache", ".idea", ".vscode":
@@ -72,6 +83,7 @@ func (c *checker) walk() {
 			return nil
 		case Ignored(name):
 			if d.IsDir() {
+				c.leftOver(name)
 				return fs.SkipDir
 			}
 			return nil
@@ -83,7 +95,7 @@ func (c *checker) walk() {
 			return nil
 		}
 		if twin, ok := folded[strings.ToLower(name)]; ok {
-			c.add(Finding{Rule: "file.twin", Path: name, Found: "a name that differs from " + quote(twin) + " only in case",
+			c.strict(Finding{Rule: "file.twin", Path: name, Found: "a name that differs from " + quote(twin) + " only in case",
 				Expected: "names that differ on every file system"})
 		}
 		folded[strings.ToLower(name)] = name
@@ -95,6 +107,14 @@ func (c *checker) walk() {
 	})
 	if err != nil {
 		c.add(Finding{Rule: "file.unreadable", Found: quote(reason(err)), Expected: "a folder that can be read"})
+	}
+}
+
+// leftOver tells once of runs that an earlier study left.
+func (c *checker) leftOver(name string) {
+	const rule = "run.left-over"
+	if earlierRun.MatchString(name) && !slices.ContainsFunc(c.findings, func(f Finding) bool { return f.Rule == rule }) {
+		c.warn(Finding{Rule: rule, Path: name, Found: "a run of an earlier study, which is left out", Expected: "no run but run_0", Fix: "removing it"})
 	}
 }
 
@@ -197,9 +217,9 @@ func (c *checker) text(name string) ([]byte, bool) {
 		line, column := position(data, at)
 		f := Finding{Rule: "file.encoding", Path: name, Line: line, Column: column, Found: fmt.Sprintf("the byte 0x%02x", data[at]),
 			Expected: "UTF-8 text", Fix: "saving the file as UTF-8"}
-		if c.foreign && strings.HasPrefix(name, "latex/") {
-			c.warn(f) // the writer reads it as Latin-1
-			return data, true
+		if c.foreign && !slices.Contains(coreFiles, name) {
+			c.warn(f) // the writer reads latex/ as Latin-1, Python goes by a source's coding line
+			return data, strings.HasPrefix(name, "latex/") || strings.HasSuffix(name, ".py")
 		}
 		c.add(f)
 		return nil, false

@@ -130,7 +130,8 @@ var (
 	tryLine      = regexp.MustCompile(`^try[ \t]*:`)
 	exceptLine   = regexp.MustCompile(`^except\b`)
 	catchesLine  = regexp.MustCompile(`^except[ \t]*(:|.*\b(ImportError|ModuleNotFoundError|Exception|BaseException)\b)`)
-	typingLine   = regexp.MustCompile(`^if[ \t]+([A-Za-z_]+\.)?TYPE_CHECKING[ \t]*:`)
+	ifLine       = regexp.MustCompile(`^(if|elif)\b`)
+	mainLine     = regexp.MustCompile(`\b__name__\b`)
 	givesUp      = regexp.MustCompile(`\b(raise|exit|SystemExit)\b`)
 	blockEndLine = regexp.MustCompile(`^(else|finally)\b`)
 )
@@ -158,8 +159,8 @@ const (
 	maxDistance = 1000 // lines before and after one
 )
 
-// optional tells whether what stands at an offset is in a try block whose except clause goes on without the module, in such a clause itself, or where only type
-// checkers read.
+// optional tells whether what stands at an offset is in a try block whose except clause goes on without the module, in such a clause itself, or under a
+// condition: where only type checkers read, or behind a switch that may be off.
 func (b *pyBlocks) optional(offset int) bool {
 	if b.asked++; b.asked > maxAsked {
 		return false
@@ -175,7 +176,7 @@ func (b *pyBlocks) optional(offset int) bool {
 			continue
 		}
 		inner = indentOf(b.lines[i])
-		if typingLine.MatchString(text) || catchesLine.MatchString(text) || tryLine.MatchString(text) && b.goesOn(i+1, inner) {
+		if ifLine.MatchString(text) && !mainLine.MatchString(text) || catchesLine.MatchString(text) || tryLine.MatchString(text) && b.goesOn(i+1, inner) {
 			return true
 		}
 	}

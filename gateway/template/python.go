@@ -107,9 +107,10 @@ func (c *checker) syntax(sources map[string]*pySource) {
 
 var (
 	addArgument   = regexp.MustCompile(`\badd_argument\s*\(`)
+	addGroup      = regexp.MustCompile(`\badd_(subparsers|mutually_exclusive_group)\s*\(`)
 	requiredTrue  = regexp.MustCompile(`\brequired\s*=\s*True\b`)
-	optionalNargs = regexp.MustCompile(`\bnargs\s*=`)
-	defaultArg    = regexp.MustCompile(`\bdefault\s*=`)
+	nargs         = regexp.MustCompile(`\bnargs\s*=\s*([A-Za-z_.]*)`)
+	optionalNargs = regexp.MustCompile(`(OPTIONAL|ZERO_OR_MORE|REMAINDER)$`)
 	notebook      = regexp.MustCompile(`^\s*\{[^=]*"(cells|nbformat)"\s*:`)
 	outDirAlias   = regexp.MustCompile(`--(out-dir|outdir|output_dir|output-dir|output|out)$`)
 )
@@ -181,11 +182,34 @@ func (c *checker) otherArguments(s *pySource) {
 			continue
 		}
 		positional := !strings.HasPrefix(names[0], "-")
-		if requiredTrue.Match(call) || positional && !optionalNargs.Match(call) && !defaultArg.Match(call) {
-			c.add(at(Finding{Rule: "experiment.required-argument", Path: s.name, Found: "the required argument " + quote(names[0]),
-				Expected: "no required argument but --out_dir", Fix: "a default"}, s.data, m[0]))
+		if requiredTrue.Match(call) || positional && !s.mayBeMissing(call, m[1]) {
+			c.requiredArgument(s, m[0], quote(names[0]))
 		}
 	}
+	for _, m := range addGroup.FindAllSubmatchIndex(s.masked, -1) {
+		if requiredTrue.Match(s.masked[m[1]:closing(s.masked, m[1])]) {
+			c.requiredArgument(s, m[0], strings.ReplaceAll(string(s.masked[m[2]:m[3]]), "_", " "))
+		}
+	}
+}
+
+func (c *checker) requiredArgument(s *pySource, offset int, name string) {
+	c.add(at(Finding{Rule: "experiment.required-argument", Path: s.name, Found: "the required argument " + name,
+		Expected: "no required argument but --out_dir", Fix: `an option with a default, such as "--data"`}, s.data, offset))
+}
+
+// mayBeMissing tells whether a positional argument, of a call that begins at an offset, may be left out: only some counts allow that, and a default alone does not.
+func (s *pySource) mayBeMissing(call []byte, offset int) bool {
+	m := nargs.FindSubmatchIndex(call)
+	if m == nil {
+		return false
+	}
+	for _, str := range s.strings {
+		if str.offset >= offset+m[0] {
+			return str.offset <= offset+m[1] && (str.text == "?" || str.text == "*") || optionalNargs.Match(call[m[2]:m[3]])
+		}
+	}
+	return optionalNargs.Match(call[m[2]:m[3]])
 }
 
 // closing returns the offset of the bracket that closes a call, or the end.

@@ -1,6 +1,7 @@
 package template
 
 import (
+	"errors"
 	"io/fs"
 	"maps"
 	"strings"
@@ -166,13 +167,14 @@ const defaultTimeLimit = 2 * time.Hour
 func Load(fsys fs.FS, o Options) (*Template, []Finding) {
 	c := &checker{fsys: fsys, o: o, limits: o.Limits.withDefaults()}
 	c.name()
+	_, err := fs.Lstat(fsys, settingsFile)
+	c.foreign = errors.Is(err, fs.ErrNotExist)
 	c.walk()
 	t := &Template{
 		Name: o.Name, Title: titleOf(o.Name), Pool: "cpu", TimeLimit: defaultTimeLimit,
 		Editable: []string{"experiment.py", "plot.py"}, Files: len(c.files), Bytes: c.total,
 	}
 	c.t = t
-	c.foreign = !c.has("template.yaml")
 	if c.foreign {
 		t.Foreign, t.Writable = true, []string{"."}
 		c.misnamedSettings()

@@ -8,6 +8,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,7 @@ var (
 	versionPattern = regexp.MustCompile(`^[0-9]{1,3}(\.[0-9]{1,3}){1,2}$`)
 	modulePattern  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$`)
 	yamlLine       = regexp.MustCompile(`line (\d+): (.*)`)
+	unknownAnchor  = regexp.MustCompile(`unknown anchor '([^']*)' referenced`)
 )
 
 // maxYAMLDepth bounds nesting; template.yaml needs five levels.
@@ -33,9 +35,13 @@ func (c *checker) yamlRoot(data []byte) (*yaml.Node, bool) {
 		return nil, false
 	} else if err != nil {
 		f := Finding{Rule: "yaml.syntax", Path: settingsFile, Line: 1, Found: quote(err.Error()), Expected: "YAML"}
-		if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
-			f.Line, _ = strconv.Atoi(m[1])
-			f.Found = quote(m[2])
+		if line, message := yamlFault(data, err.Error()); message != "" {
+			f.Line, f.Found = line, quote(message)
+			for part, expected := range yamlExpected {
+				if strings.Contains(message, part) {
+					f.Expected = expected
+				}
+			}
 		}
 		switch {
 		case bytes.Contains(data, []byte("\t")):
@@ -57,6 +63,52 @@ func (c *checker) yamlRoot(data []byte) (*yaml.Node, bool) {
 	}
 	c.tags(document.Content[0])
 	return document.Content[0], true
+}
+
+// yamlExpected says of the parser's messages what they are after.
+var yamlExpected = map[string]string{
+	"expected ',' or ']'":   "a comma or ]",
+	"expected ',' or '}'":   "a comma or }",
+	"find expected key":     "a key at the indent of its neighbours",
+	"expected '-'":          "an item that begins with -",
+	"expected ':'":          "a key, a colon and a value",
+	"mapping values":        "one key and one value in a line",
+	"cannot start any":      "quotes around a value that begins with a sign, and no tabs",
+	"end of stream":         "a closing quote",
+	"unknown anchor":        "the value itself",
+	"expected node content": "a value",
+}
+
+// yamlFault reads line and message of an error. The parser counts lines from 0, the scanner from 1, and where a key is out of place the parser tells the line
+// at which the block begins.
+func yamlFault(data []byte, said string) (line int, message string) {
+	if m := unknownAnchor.FindStringSubmatch(said); m != nil {
+		line, _ = position(data, max(0, bytes.Index(data, []byte("*"+m[1]))))
+		return line, strings.TrimPrefix(said, "yaml: ")
+	}
+	m := yamlLine.FindStringSubmatch(said)
+	if m == nil {
+		return 0, ""
+	}
+	line, _ = strconv.Atoi(m[1]) // digits
+	if strings.HasPrefix(m[2], "did not find expected") {
+		line++
+	}
+	if m[2] == "did not find expected key" || m[2] == "did not find expected '-' indicator" {
+		line = firstRefused(data, m[2], line)
+	}
+	return line, m[2]
+}
+
+// firstRefused finds the first line, from one on, up to which a document ends in this error; what follows a line out of place does not mend it.
+func firstRefused(data []byte, message string, from int) int {
+	lines := bytes.SplitAfter(data, []byte("\n"))
+	from = min(max(from, 1), len(lines))
+	return from + sort.Search(len(lines)-from, func(i int) bool {
+		var n yaml.Node
+		err := decodeSafely(yaml.NewDecoder(bytes.NewReader(bytes.Join(lines[:from+i], nil))), &n)
+		return err != nil && strings.HasSuffix(err.Error(), message)
+	})
 }
 
 // yamlTags are those of plain data.
