@@ -80,8 +80,9 @@ func folderBase(others bool) (string, error) {
 	return "", errors.Join(errs...)
 }
 
-// foldersHeld tells whether a living process, which may be this one, has a folder here.
-func foldersHeld() bool {
+// foldersHeld counts those here that a living process has, this one included.
+func foldersHeld() int {
+	n := 0
 	for _, path := range foldersIn(os.TempDir()) {
 		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 		if err != nil {
@@ -90,10 +91,10 @@ func foldersHeld() bool {
 		err = filelock.Hold(f)
 		_ = f.Close()
 		if err != nil {
-			return true
+			n++
 		}
 	}
-	return false
+	return n
 }
 
 // foldersIn lists what may be such folders; none where base cannot be read.
@@ -138,7 +139,7 @@ func sweepFolder(path string, u *users) {
 		if who.evict() != nil {
 			return
 		}
-		sweepShm(who, nil)
+		sweepUser(who)
 	}
 	if evictMarked(path) != nil {
 		return

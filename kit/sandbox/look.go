@@ -39,7 +39,7 @@ func (w *watch) sumMemory() uint64 {
 	if w.l.place == nil {
 		files, counted = tmpfsUse(w.pid, "tmp", "dev/shm")
 	} else {
-		files = measure(shmOf(w.user, w.shm), diskUse{bytes: ^uint64(0), inodes: ^uint64(0)}).bytes
+		files = w.segmentBytes(pids)
 	}
 	for id, size := range unlinked(pids) {
 		if !w.devices[id.device] && !counted[id.device] {

@@ -27,7 +27,7 @@ type watch struct {
 	l       *launch
 	spec    Spec
 	user    *user
-	shm     map[string]bool // names in /dev/shm before the run, at landlock
+	shm     segments        // what lay in /dev/shm before the run, at landlock with a shared user
 	tmp     string          // the run's own /tmp, at landlock
 	dirs    []string        // writable folders
 	devices map[uint64]bool // that they lie on
@@ -98,12 +98,11 @@ func (s *Sandbox) runAs(ctx context.Context, u *user, spec Spec, attack string) 
 			return Result{}, broken(err)
 		}
 		if u != nil {
-			sweepShm(u, nil) // what an executor that was killed left is nobody's
-			defer sweepShm(u, nil)
+			sweepUser(u) // what an executor that was killed left is nobody's
+			defer sweepUser(u)
 		} else {
-			w.shm = shmNames()
-			s.shm.enter()
-			defer s.shm.leave()
+			s.shm.enter(w)
+			defer s.shm.leave(w)
 		}
 	}
 	w.survey()

@@ -1,6 +1,8 @@
 package sandbox
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,75 +14,123 @@ import (
 
 const shmDir = "/dev/shm"
 
-// shmNames lists what lies in /dev/shm.
-func shmNames() map[string]bool {
-	names := map[string]bool{}
-	entries, _ := os.ReadDir(shmDir)
-	for _, e := range entries {
-		names[e.Name()] = true
-	}
-	return names
+// segments are files of /dev/shm by their paths.
+type segments map[string]segment
+
+type segment struct {
+	inode   uint64
+	uid     int
+	changed unix.Timespec
 }
 
-// shmOf lists the segments of a run: those of its own user or, where it shares
-// the caller's, those that came after the run began.
-func shmOf(u *user, before map[string]bool) []string {
-	var mine []string
+func listSegments() segments {
+	all := segments{}
 	entries, _ := os.ReadDir(shmDir)
 	for _, e := range entries {
-		p := filepath.Join(shmDir, e.Name())
+		path := filepath.Join(shmDir, e.Name())
 		var st unix.Stat_t
-		if unix.Lstat(p, &st) != nil {
-			continue
+		if unix.Lstat(path, &st) == nil {
+			all[path] = segment{st.Ino, int(st.Uid), st.Mtim}
 		}
-		if u != nil && int(st.Uid) == u.uid || u == nil && int(st.Uid) == os.Geteuid() && !before[e.Name()] {
-			mine = append(mine, p)
+	}
+	return all
+}
+
+// segmentsOf lists the segments of a run: those of its own user or, where it
+// shares the caller's, those that came or changed after the run began.
+func segmentsOf(u *user, before segments) []string {
+	uid := os.Geteuid()
+	if u != nil {
+		uid = u.uid
+	}
+	var mine []string
+	for path, s := range listSegments() {
+		if s.uid == uid && (u != nil || before[path] != s) {
+			mine = append(mine, path)
 		}
 	}
 	return mine
 }
 
+// sweepUser removes the segments of a user of its own.
+func sweepUser(u *user) {
+	for _, path := range segmentsOf(u, nil) {
+		_ = os.RemoveAll(path)
+	}
+}
+
 // sharedShm keeps the runs of a shared user from removing each other's segments, which do not tell who made them and need not be open to be in use.
 type sharedShm struct {
-	mu     sync.Mutex
-	runs   int
-	before map[string]bool // the first of the runs
+	mu      sync.Mutex
+	runs    map[*watch]segments // what each found when it began
+	first   segments            // what was there before any of them
+	crowded bool                // some of them ran beside each other
 }
 
-func (m *sharedShm) enter() {
+func (m *sharedShm) enter(w *watch) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.runs++; m.runs == 1 {
-		m.before = shmNames()
+	w.shm = listSegments()
+	if len(m.runs) == 0 {
+		m.runs, m.first = map[*watch]segments{}, w.shm
 	}
+	m.runs[w] = w.shm
+	m.crowded = len(m.runs) > 1
 }
 
-// leave lets the last of the runs remove what came since the first began, if no other process of the user has a run either.
-func (m *sharedShm) leave() {
+// leave removes what came since the first began and belongs to no run that goes on: all of those found it. It leaves everything where another process of
+// the user has a run, and what a living process holds, which may be another program's.
+func (m *sharedShm) leave(w *watch) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.runs--; m.runs == 0 && !foldersHeld() {
-		sweepShm(nil, m.before)
-	}
-}
-
-// sweepShm removes a run's segments after its last process. Among those of a
-// shared user, what a living process holds is another program's.
-func sweepShm(u *user, before map[string]bool) {
-	mine := shmOf(u, before)
-	if len(mine) == 0 {
+	delete(m.runs, w)
+	left := segmentsOf(nil, m.first)
+	if len(left) == 0 || foldersHeld() > len(m.runs) {
 		return
 	}
-	held := map[uint64]bool{}
-	if u == nil {
-		held = heldInodes(shmDir + "/")
-	}
-	for _, p := range mine {
-		var st unix.Stat_t
-		if unix.Lstat(p, &st) == nil && !held[st.Ino] {
-			_ = os.RemoveAll(p)
+	now, held := listSegments(), heldInodes(shmDir+"/")
+	for _, path := range left {
+		theirs := held[now[path].inode]
+		for _, found := range m.runs {
+			theirs = theirs || found[path] != now[path]
+		}
+		if !theirs {
+			_ = os.RemoveAll(path)
 		}
 	}
+}
+
+// alone tells that no run was beside another since there was none.
+func (m *sharedShm) alone() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.crowded
+}
+
+// segmentBytes is the size of a run's segments. Among runs of a shared user a segment does not tell whose it is, so none is charged with more than it wrote.
+func (w *watch) segmentBytes(pids []int) uint64 {
+	size := measure(segmentsOf(w.user, w.shm), diskUse{bytes: ^uint64(0), inodes: ^uint64(0)}).bytes
+	if w.user != nil || w.s.shm.alone() {
+		return size
+	}
+	return min(size, written(pids[1:])) // without the helper, which hides
+}
+
+// written sums the bytes that processes and the children they waited for passed to write(2) and its kin (proc(5), /proc/PID/io). Who hides that is taken
+// to have written without end.
+func written(pids []int) uint64 {
+	var sum uint64
+	for _, pid := range pids {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+		if errors.Is(err, os.ErrPermission) {
+			return ^uint64(0)
+		}
+		_, rest, _ := strings.Cut(string(b), "wchar: ")
+		line, _, _ := strings.Cut(rest, "\n")
+		n, _ := strconv.ParseUint(line, 10, 64)
+		sum += n
+	}
+	return sum
 }
 
 // heldInodes lists files below prefix that processes of this user hold or map.
