@@ -177,6 +177,16 @@ def same(f): # where the user is shared these calls succeed and do nothing
     if (before.st_mode, before.st_mtime_ns) == (after.st_mode, after.st_mtime_ns): raise PermissionError(errno.EPERM, "")
 held("chmod", lambda: same(lambda: os.chmod("template.txt", 0o777)))
 held("utime", lambda: same(lambda: os.utime("template.txt", (1, 1))))
+handle = os.open("template.txt", os.O_RDONLY)
+held("chmod by handle", lambda: same(lambda: os.fchmod(handle, 0o777))); held("utime by handle", lambda: same(lambda: os.utime(handle, (1, 1))))
+held("owner by handle", lambda: same(lambda: os.fchown(handle, os.getuid(), os.getgid())))
+def attribute(): # succeeds and does nothing, where the user is shared
+    os.setxattr(handle, "user.mark", b"x")
+    if "user.mark" not in os.listxattr(handle): raise PermissionError(errno.EPERM, "")
+held("attribute by handle", attribute)
+import fcntl, struct
+for request in (0x40086602, 0x40046602, 0x40087602, 0x401c5820, 0x40806685, 0x800c6613): # FS_IOC_SETFLAGS and its kin
+    held("request %x by handle" % request, lambda: fcntl.ioctl(handle, request, struct.pack("l", 0x40) + bytes(128)))
 held("unlink", lambda: os.unlink("template.txt"))
 held("move over", lambda: (write("run_1/t"), os.rename("run_1/t", "template.txt")))
 held("exchange", lambda: os.rename("template.txt", "run_1/t2"))`},

@@ -26,8 +26,8 @@
 // connect to. There are no mounts, so paths in a run's command and environment
 // are translated to where things lie. Where the program shares the user of its
 // caller, sockets other than pairs are refused too (so multiprocessing's
-// managers do not work), and calls that change a file's mode or times by its
-// name succeed without doing anything.
+// managers do not work), and calls that change a file's mode, times or other
+// attributes succeed without doing anything.
 //
 // New attacks itself before it offers anything: a level whose wall does not
 // hold is refused with SANDBOX_TOO_WEAK, never replaced by a weaker one.

@@ -266,6 +266,9 @@ func (o orders) start() (int, error) {
 	if errors.Is(err, unix.EAGAIN) { // fork(2): the first process of a run cannot have used up its limit
 		return 0, fmt.Errorf("first process: %w", err)
 	}
+	if errors.Is(err, unix.ENOENT) {
+		return 0, &commandError{name: o.Argv[0], code: 127, err: err}
+	}
 	if err != nil {
 		return 0, &commandError{name: o.Argv[0], code: 126, err: err}
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -183,6 +184,9 @@ func check(s Spec) error {
 	for _, a := range append(append([]string{s.Dir}, s.Argv...), s.Env...) {
 		if strings.ContainsRune(a, 0) {
 			return invalid("argv", "holds a zero byte")
+		}
+		if !utf8.ValidString(a) { // the orders to the helper are JSON
+			return invalid("argv", "%.80q is not UTF-8", a)
 		}
 	}
 	for _, e := range s.Env {

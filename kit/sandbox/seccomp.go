@@ -222,6 +222,9 @@ func (a *assembler) files(devices bool) {
 	a.call(unix.SYS_IOCTL, func(a *assembler) {
 		a.arg(1)
 		a.when(unix.BPF_JEQ, unix.TIOCSTI, func(a *assembler) { a.fail(unix.EPERM) })
+		for _, set := range attributeRequests {
+			a.when(unix.BPF_JEQ, set, func(a *assembler) { a.fail(unix.EPERM) })
+		}
 		a.allow()
 	})
 }
@@ -308,12 +311,23 @@ var selfOnly = []struct {
 	{unix.SYS_SCHED_SETPARAM, 0}, {unix.SYS_SCHED_SETATTR, 0},
 }
 
-// attributeCalls change a file's attributes by its name, of which Landlock
+// attributeRequests of ioctl change what a file is, though it was opened for reading only (linux/fs.h, linux/fsverity.h, linux/fscrypt.h). None has a
+// use in a run, and Landlock knows nothing of them.
+var attributeRequests = []uint32{
+	0x40086602, 0x40046602, // FS_IOC_SETFLAGS, of 64 and 32 bits
+	0x40087602, 0x40047602, // FS_IOC_SETVERSION
+	0x401c5820, // FS_IOC_FSSETXATTR
+	0x40806685, // FS_IOC_ENABLE_VERITY
+	0x800c6613, // FS_IOC_SET_ENCRYPTION_POLICY
+}
+
+// attributeCalls change a file's attributes by its name, or by a handle that need not be open for writing, of which Landlock
 // knows nothing. They succeed and do nothing.
 func attributeCalls() []uintptr {
 	return append([]uintptr{
 		unix.SYS_FCHMODAT, unix.SYS_FCHMODAT2, unix.SYS_FCHOWNAT, unix.SYS_UTIMENSAT, unix.SYS_SETXATTR, unix.SYS_LSETXATTR,
 		unix.SYS_REMOVEXATTR, unix.SYS_LREMOVEXATTR, unix.SYS_SETXATTRAT, unix.SYS_REMOVEXATTRAT, unix.SYS_FILE_SETATTR,
+		unix.SYS_FCHMOD, unix.SYS_FCHOWN, unix.SYS_FSETXATTR, unix.SYS_FREMOVEXATTR,
 	}, attributeCallsHere()...)
 }
 
