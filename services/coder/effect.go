@@ -26,7 +26,7 @@ type program struct {
 
 // rival is a program that differs from the new one in Python files alone, perhaps in nothing that Python executes. Pairs are the new and the old text.
 type rival struct {
-	name  string
+	why   string // what the model is told when there is no difference
 	pairs [][2][]byte
 }
 
@@ -58,12 +58,30 @@ func (s *Service) effectOf(ctx context.Context, f Frame, w *workspace, own int) 
 	return e, nil
 }
 
+// addTries adds the programs of earlier tries of a run, which led to its present files by the repairs that the request names, as far as they can be
+// taken back.
+func (s *Service) addTries(ctx context.Context, e *effect, files map[string][]byte, tries []Failure) error {
+	for i := len(tries) - 1; i >= 0; i-- {
+		diff, err := s.readBlob(ctx, tries[i].Diff)
+		if err != nil {
+			return err
+		}
+		before, ok := edit.Undo(files, diff)
+		if !ok || len(diff) == 0 {
+			return nil
+		}
+		files = before
+		e.earlier = append(e.earlier, program{name: "an earlier try of this run, which failed", files: executed(files)})
+	}
+	return nil
+}
+
 // idle says why changes cannot have an effect, as far as names and bytes tell. Rivals are left to a look at the code.
 func (e *effect) idle(c edit.Changes) (why string, rivals []rival) {
 	if why := idleRun(c); why != "" {
 		return why, nil
 	}
-	now := program{files: e.work.program()}
+	now := program{files: executed(e.work.tree.Files)}
 	before := maps.Clone(now.files)
 	for _, ch := range c {
 		switch {
@@ -77,11 +95,15 @@ func (e *effect) idle(c edit.Changes) (why string, rivals []rival) {
 	if idle := now.unused(c); idle != "" {
 		return idle + " is neither experiment.py nor named by anything that it imports, so no run would execute the change. Change what the run executes.", nil
 	}
-	if r, ok := now.rival(program{"", before}); ok {
+	if main, ok := now.files[experimentFile]; ok && touches(c, experimentFile) {
+		rivals = append(rivals, rival{"experiment.py would do nothing any more. Send the change of this run, and keep the rest.", [][2][]byte{{main, {}}}})
+	}
+	const idle = "only comments, docstrings, layout, hints of types, unused imports or names of local variables were changed, so the run would repeat the last one. Change what the program does."
+	if r, ok := now.rival(program{"", before}, idle); ok {
 		rivals = append(rivals, r)
 	}
 	for _, p := range e.earlier {
-		r, ok := now.rival(p)
+		r, ok := now.rival(p, "but for comments, layout and other things that do nothing the program equals that of "+p.name+". Make a change that no run has had.")
 		switch {
 		case ok && len(r.pairs) == 0:
 			return "with these edits the program equals that of " + p.name + ". Make a change that no run has had.", nil
@@ -93,8 +115,8 @@ func (e *effect) idle(c edit.Changes) (why string, rivals []rival) {
 }
 
 // rival compares two programs; false: they differ in more than Python's text.
-func (p program) rival(old program) (rival, bool) {
-	r := rival{name: old.name}
+func (p program) rival(old program, why string) (rival, bool) {
+	r := rival{why: why}
 	if len(p.files) != len(old.files) {
 		return r, false
 	}
@@ -122,13 +144,6 @@ func (r rival) same(code map[store.Digest]string) bool {
 		}
 	}
 	return true
-}
-
-func (r rival) why() string {
-	if r.name == "" {
-		return "only comments, docstrings or the layout were changed, so the run would repeat the last one. Change what the program does."
-	}
-	return "but for comments, docstrings and layout the program equals that of " + r.name + ". Make a change that no run has had."
 }
 
 // unused names a changed Python file when none of the changed files is executed. A file counts as executed when its name is a word in one that is;
@@ -170,10 +185,10 @@ func moduleOf(name string) string {
 	return strings.TrimSuffix(path.Base(name), ".py")
 }
 
-// program is what a run of the tree would execute, as far as it may be edited.
-func (w *workspace) program() map[string][]byte {
+// executed leaves out the files that no run reads.
+func executed(files map[string][]byte) map[string][]byte {
 	out := map[string][]byte{}
-	for p, data := range w.tree.Files {
+	for p, data := range files {
 		if !idleFile(p) {
 			out[p] = data
 		}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sort"
@@ -50,11 +51,12 @@ type verdictOf struct {
 	Error     string   `json:"error"`
 	Undefined [][2]any `json:"undefined"`
 	Required  []string `json:"required"`
+	Gone      []string `json:"gone"` // of what every run relies on
 	Code      string   `json:"code"` // of a text that is only to be read
 }
 
 // check looks at changed files, and digests the code of rivals.
-func (g gate) check(ctx context.Context, changes edit.Changes, w *workspace, rivals []rival) (findings, error) {
+func (g gate) check(ctx context.Context, changes edit.Changes, rivals []rival) (findings, error) {
 	var f findings
 	var python []edit.Change
 	for _, c := range changes {
@@ -69,8 +71,7 @@ func (g gate) check(ctx context.Context, changes edit.Changes, w *workspace, riv
 				f.add(c, err.line, "JSON: "+err.message)
 			}
 		case ".yaml", ".yml":
-			var n, old yaml.Node
-			if err := yaml.Unmarshal(c.Data, &n); err != nil && (c.Created || yaml.Unmarshal(c.Old, &old) == nil) {
+			if err := yamlProblem(c.Data); err != nil && (c.Created || yamlProblem(c.Old) == nil) {
 				f.add(c, 0, "YAML: "+headOf(oneLine(err.Error()), 200))
 			}
 		}
@@ -97,9 +98,6 @@ func (g gate) check(ctx context.Context, changes edit.Changes, w *workspace, riv
 	for _, c := range changes {
 		if l := leftOut(c); l != "" {
 			f.doubts = append(f.doubts, fmt.Sprintf("%s now says %q; if that stands for code, write the code", c.Path, l))
-		}
-		if c.Path == experimentFile && !c.Created && !c.Deleted {
-			f.experiment(string(c.Old), string(c.Data), w)
 		}
 	}
 	return f, nil
@@ -175,7 +173,7 @@ func (g gate) request(files []edit.Change, toRead map[store.Digest][]byte) (stri
 		Files []file            `json:"files"`
 		Read  map[string][]byte `json:"read"` // base64, by digest
 	}
-	req.Read = map[string][]byte{}
+	req.Files, req.Read = []file{}, map[string][]byte{}
 	for d, data := range toRead {
 		req.Read[string(d)] = data
 	}
@@ -221,32 +219,22 @@ func (f *findings) python(c edit.Change, v verdictOf) {
 	for _, u := range v.Undefined {
 		f.doubts = append(f.doubts, fmt.Sprintf("%s uses %v (line %v), which is defined nowhere in the file", c.Path, u[0], u[1]))
 	}
-	if c.Path == experimentFile && len(v.Required) > 0 {
+	if c.Path != experimentFile {
+		return
+	}
+	if len(v.Required) > 0 {
 		f.doubts = append(f.doubts, fmt.Sprintf("%s now requires %s, but it is started without", c.Path, strings.Join(v.Required, ", ")))
+	}
+	for _, g := range v.Gone {
+		f.doubts = append(f.doubts, c.Path+goneDoubts[g])
 	}
 }
 
-// experiment compares what every run relies on, by words.
-func (f *findings) experiment(old, now string, w *workspace) {
-	gone := func(words ...string) bool {
-		had := false
-		for _, s := range words {
-			if strings.Contains(now, s) {
-				return false
-			}
-			had = had || strings.Contains(old, s)
-		}
-		return had
-	}
-	if gone("out_dir") {
-		f.doubts = append(f.doubts, "experiment.py no longer knows --out_dir, with which it is started")
-	}
-	if gone("final_info.json", "final_info") {
-		f.doubts = append(f.doubts, "experiment.py no longer writes final_info.json, without which a run counts as failed")
-	}
-	if gone("manual_seed", "random.seed", "np.random.seed", "default_rng", "RandomState", "PRNGKey") {
-		f.doubts = append(f.doubts, "experiment.py no longer sets a random seed, so that runs cannot be compared")
-	}
+// goneDoubts say what a run is without something that it relies on.
+var goneDoubts = map[string]string{
+	"out_dir":    " no longer knows --out_dir, with which it is started",
+	"final_info": " no longer writes final_info.json, without which a run counts as failed",
+	"seed":       " no longer sets a random seed, so that runs cannot be compared",
 }
 
 func (f *findings) add(c edit.Change, line int, message string) {
@@ -302,6 +290,19 @@ func (f findings) doubtFeedback() string {
 	}
 	b.WriteString("\nSend blocks that mend it, with SEARCH as the file is after your edits. If it is meant so, answer KEEP and why, without edits.\n")
 	return b.String()
+}
+
+// yamlProblem reads all documents of a file.
+func yamlProblem(data []byte) error {
+	for d := yaml.NewDecoder(bytes.NewReader(data)); ; {
+		var n yaml.Node
+		switch err := d.Decode(&n); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
 }
 
 type jsonError struct {

@@ -2,7 +2,7 @@
 
 Reads /in/request.json: {"files": [{"path", "old", "new"}], "read": {digest: text}}, the texts as
 base64, old null for a new file. Prints one JSON object: path to {"line", "error"} or {"undefined",
-"required"}, digest to {"code"}.
+"required", "gone"}, digest to {"code"}.
 """
 
 import ast
@@ -10,9 +10,16 @@ import base64
 import builtins
 import hashlib
 import json
+import re
 import sys
 import warnings
 
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+LITERALS = (ast.Constant, ast.Dict, ast.List, ast.Set, ast.Tuple, ast.expr_context)
+# With these a program can look at its own names.
+WATCHERS = {"exec", "eval", "globals", "locals", "vars", "dir"}
+# Modules of which an import alone does nothing.
+STANDARD = set(getattr(sys, "stdlib_module_names", ())) - {"__future__", "antigravity", "this"}
 KNOWN = set(dir(builtins)) | {
     "__file__", "__name__", "__doc__", "__builtins__", "__spec__", "__loader__", "__package__",
     "__annotations__", "__class__", "__path__", "__qualname__", "__module__", "WindowsError",
@@ -59,7 +66,7 @@ def undefined(tree):
     found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-            if node.id in ("exec", "eval", "globals", "locals", "vars"):
+            if node.id in WATCHERS - {"dir"}:
                 return {}
             if node.id not in names and node.id not in KNOWN:
                 found.setdefault(node.id, node.lineno)
@@ -88,19 +95,151 @@ def required(tree):
     return found
 
 
+def blocks(node):
+    """The lists of statements in a node."""
+    for field in ("body", "orelse", "finalbody"):
+        block = getattr(node, field, None)
+        if isinstance(block, list):
+            yield field, block
+
+
 def code(data):
-    """A digest that is equal for texts that execute alike: without comments, layout and docstrings."""
+    """A digest that is equal for texts that execute alike.
+
+    Comments, layout, docstrings, hints of types, imports of the standard library that nothing uses,
+    and the names of local variables do not count.
+    """
     try:
         tree = parse(data)
+        names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+        watched = names & WATCHERS or bound_names(tree) is None
         for node in ast.walk(tree):
-            for field in ("body", "orelse", "finalbody"):
-                block = getattr(node, field, None)
-                if isinstance(block, list):
-                    setattr(node, field, [s for s in block if not isinstance(s, ast.Pass) and not (
-                        isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))])
+            plain(node)
+        if not watched:
+            used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} | words_of(tree, "__all__")
+            for node in ast.walk(tree):
+                drop_imports(node, used)
+            outer = bound_outside(tree) | KNOWN
+            for function in outermost_functions(tree):
+                number_locals(function, outer)
         return hashlib.sha256(ast.dump(tree).encode("utf-8", "surrogatepass")).hexdigest()
     except Exception:
         return ""
+
+
+def plain(node):
+    """Drops what does nothing: constants alone, pass, hints of types in functions that nothing decorates."""
+    for field, block in blocks(node):
+        setattr(node, field, [s for s in block if not isinstance(s, ast.Pass) and not (
+            isinstance(s, ast.Expr) and all(isinstance(n, LITERALS) for n in ast.walk(s.value)))])
+    if isinstance(node, FUNCTIONS) and not node.decorator_list:
+        node.returns = None
+        a = node.args
+        for arg in a.posonlyargs + a.args + a.kwonlyargs + [a.vararg, a.kwarg]:
+            if arg is not None:
+                arg.annotation = None
+    if isinstance(node, FUNCTIONS):
+        node.body = [ast.Assign([s.target], s.value, lineno=0) if isinstance(s, ast.AnnAssign)
+                     and s.value is not None and isinstance(s.target, ast.Name) else s for s in node.body]
+
+
+def words_of(tree, name):
+    """The strings in what a name is bound to."""
+    return {c.value for s in tree.body if isinstance(s, (ast.Assign, ast.AugAssign))
+            and any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(s))
+            for c in ast.walk(s.value) if isinstance(c, ast.Constant)}
+
+
+def drop_imports(node, used):
+    for field, block in blocks(node):
+        kept = []
+        for s in block:
+            if isinstance(s, ast.Import):
+                s.names = [a for a in s.names if not idle(a.name, a.asname or a.name, used)]
+            elif isinstance(s, ast.ImportFrom) and not s.level:
+                s.names = [a for a in s.names if not idle(s.module, a.asname or a.name, used)]
+            if not isinstance(s, (ast.Import, ast.ImportFrom)) or s.names:
+                kept.append(s)
+        setattr(node, field, kept)
+
+
+def idle(module, name, used):
+    return module.split(".")[0] in STANDARD and name.split(".")[0] not in used
+
+
+def bound_outside(tree):
+    """Names that are bound outside of functions: to modules and classes, or by "global"."""
+    names, todo = set(), [tree]
+    while todo:
+        for child in ast.iter_child_nodes(todo.pop()):
+            if isinstance(child, FUNCTIONS + (ast.ClassDef,)):
+                names.add(child.name)
+            if not isinstance(child, FUNCTIONS):
+                todo.append(child)
+            if isinstance(child, ast.Name) and not isinstance(child.ctx, ast.Load):
+                names.add(child.id)
+    return names
+
+
+def outermost_functions(tree):
+    todo = [tree]
+    while todo:
+        for child in ast.iter_child_nodes(todo.pop(0)):
+            if isinstance(child, FUNCTIONS):
+                yield child
+            else:
+                todo.append(child)
+
+
+def number_locals(function, outer):
+    """Numbers the local variables of a function that are bound by assignment and in no other way."""
+    order, otherwise = {}, set(outer)
+    for node in ast.walk(function):
+        if isinstance(node, ast.ClassDef):
+            return  # its names are attributes
+        if isinstance(node, ast.Name):
+            if not isinstance(node.ctx, ast.Load):
+                order.setdefault(node.id, str(len(order)))
+        elif isinstance(node, ast.arg):
+            otherwise.add(node.arg)
+        elif isinstance(node, (ast.Global, ast.Nonlocal)):
+            otherwise.update(node.names)
+        elif isinstance(node, ast.alias):
+            otherwise.add((node.asname or node.name).split(".")[0])
+        elif isinstance(node, ast.Constant):
+            if isinstance(node.value, str):  # pandas and numexpr find variables by what strings say
+                otherwise.update(re.findall(r"\w+", node.value))
+        else:  # functions, handlers, patterns
+            for field in ("name", "rest"):
+                value = getattr(node, field, None)
+                if isinstance(value, str):
+                    otherwise.add(value)
+    for node in ast.walk(function):
+        if isinstance(node, ast.Name) and node.id in order and node.id not in otherwise:
+            node.id = order[node.id]
+
+
+SEEDERS = {"seed", "manual_seed", "manual_seed_all", "set_seed", "seed_everything", "default_rng", "RandomState",
+           "SeedSequence", "PRNGKey"}
+
+
+def relied_on(tree):
+    """What every run relies on, of what a program does: knows --out_dir, writes final_info.json, sets a seed."""
+    found = set()
+    for node in ast.walk(tree):
+        for field, block in blocks(node):
+            setattr(node, field, [s for s in block if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))])
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if node.value.startswith("--out_dir"):
+                found.add("out_dir")
+            if "final_info" in node.value:
+                found.add("final_info")
+        elif isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if called in SEEDERS:
+                found.add("seed")
+    return found
 
 
 def check(old, new):
@@ -120,6 +259,7 @@ def check(old, new):
     return {
         "undefined": [[n, names[n]] for n in sorted(names) if n not in had][:20],
         "required": sorted(required(tree) - required(before))[:20] if old is not None else [],
+        "gone": sorted(relied_on(before) - relied_on(tree)),
     }
 
 

@@ -3,6 +3,7 @@ package coder_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,6 +66,24 @@ func TestService_HopelessModelsEndWithinTheLimits(t *testing.T) {
 		{"answers with a command", []string{"```bash\nsed -i 's/RATE = 0.1/RATE = 0.2/' experiment.py\npython experiment.py --out_dir=run_2\n```\n"}, 3, "no edits"},
 		{"calls a tool that is not there", []string{"{\"name\": \"write_file\", \"arguments\": {\"path\": \"experiment.py\", \"content\": \"RATE = 0.2\"}}"}, 3, "no edits"},
 		{"thinks for ever", []string{"!length <think>Let me double the rate. Or not."}, 3, "never closed"},
+		{"takes its own change back when asked about it", []string{block("experiment.py", "RATE = 0.1", "RATE = step"), block("experiment.py", "RATE = step", "RATE = 0.1")}, 4, "equals that of run 1|change no byte"},
+		{"goes to and fro between two known programs", []string{block("experiment.py", "RATE = 0.1", "RATE = 0.3"), block("experiment.py", "RATE = 0.1", "RATE = 0.1"), block("experiment.py", "RATE = 0.1", "RATE = 0.3")}, 3, "equals that of run 1"},
+		{"answers in JSON", []string{`{"edits": [{"path": "experiment.py", "search": "RATE = 0.1", "replace": "RATE = 0.2"}]}`}, 3, "no edits"},
+		{"answers in JSON in a fence under the path", []string{"experiment.py\n```json\n{\"search\": \"RATE = 0.1\", \"replace\": \"RATE = 0.2\"}\n```\n"}, 3, "would do nothing"},
+		{"asks back", []string{"Which rate shall I take in `experiment.py`, 0.2 or 0.4? And for how many steps?"}, 3, "no edits"},
+		{"calls functions in tags", []string{"<function_calls>\n<invoke name=\"str_replace\">\n<parameter name=\"path\">experiment.py</parameter>\n<parameter name=\"old\">RATE = 0.1</parameter>\n<parameter name=\"new\">RATE = 0.2</parameter>\n</invoke>\n</function_calls>\n"}, 3, "no edits"},
+		{"sends 201 blocks", []string{strings.Repeat(block("experiment.py", "RATE = 0.1", "RATE = 0.2"), 201)}, 3, "201 blocks"},
+		{"sends 200 blocks that do not fit", []string{strings.Repeat(block("experiment.py", "nowhere = 1", "nowhere = 2"), 200)}, 3, "no_match"},
+		{"sends one block of 5 MB", []string{block("experiment.py", "RATE = 0.1", strings.Repeat("RATE = 0.2  # and so on\n", 5<<20/24))}, 3, "longer than"},
+		{"edits the plots instead", []string{block("plot.py", "print(1)", "print(2)")}, 3, "only notes or the plotting script"},
+		{"imports what it does not use", []string{block("experiment.py", "import argparse", "import argparse\nimport math")}, 3, "only comments"},
+		{"gives a variable another name", []string{block("experiment.py", "    args = parser.parse_args()\n    print(args.out_dir, RATE)", "    options = parser.parse_args()\n    print(options.out_dir, RATE)")}, 3, "only comments"},
+		{"empties the program", []string{"experiment.py\n```python\n```\n"}, 3, "would do nothing"},
+		{"escapes the markers for the web", []string{strings.NewReplacer("<", "&lt;", ">", "&gt;").Replace(goodEdit)}, 3, "no edits"},
+		{"draws wide markers", []string{strings.NewReplacer("<", "＜", ">", "＞", "=", "＝").Replace(goodEdit)}, 3, "no edits"},
+		{"copies the example of the prompt", []string{block("experiment.py", "def summarise(losses):\n    return {\"loss\": losses[-1]}", "def summarise(losses):\n    recent = losses[-10:]\n    return {\"loss\": sum(recent) / len(recent)}")}, 3, "no_match"},
+		{"stops inside a fence", []string{"```\nALL_COMPLETED\n```\n"}, 3, "no edits"},
+		{"puts the stop line into a sentence", []string{"I think that ALL_COMPLETED is right here, since nothing more can be learnt."}, 3, "no edits"},
 		{"mixes all of it", []string{"Well.", block("experiment.py", "A = 1", "B"), lazyFile, block("run_0/x", "a", "b"), "Hm."}, 5, "no edits"},
 	}
 	var table strings.Builder
@@ -99,8 +118,8 @@ func TestService_HopelessModelsEndWithinTheLimits(t *testing.T) {
 			if data, err := store.GetBytes(t.Context(), l.blobs, store.Digest(got.GetReportDigest()), 1<<20); err != nil || json.Unmarshal(data, &rep) != nil || rep.Counts.Calls != c.calls || rep.Counts.FirstReply || rep.Counts.Lines > 0 {
 				t.Errorf("the report counts %+v, %v", rep.Counts, err)
 			}
-			if !strings.Contains(got.GetFeedback(), c.says) {
-				t.Errorf("the feedback lacks %q:\n%s", c.says, got.GetFeedback())
+			if !containsOne(got.GetFeedback(), c.says) {
+				t.Errorf("the feedback lacks %q:\n%.2000s", c.says, got.GetFeedback())
 			}
 		})
 	}
@@ -108,6 +127,11 @@ func TestService_HopelessModelsEndWithinTheLimits(t *testing.T) {
 	if started != 0 {
 		t.Error("a run would have been started")
 	}
+}
+
+// containsOne looks for one of several texts, parted by bars.
+func containsOne(s, texts string) bool {
+	return slices.ContainsFunc(strings.Split(texts, "|"), func(t string) bool { return strings.Contains(s, t) })
 }
 
 // What changes the program in a doubtful way is a change all the same, in few calls: what a run measures is the executor's to say. An argument that
@@ -125,6 +149,9 @@ func TestService_DoubtfulChangesAreTyped(t *testing.T) {
 		{"prints results that nobody measured", at("main()\n", "main()\nprint('{\"d\": {\"means\": {\"loss\": 0.0}}}')\n"), 1},
 		{"reads an old run on demand", at(parse, "    parser.add_argument(\"--run\", default=\"run_0\")\n"+parse), 1},
 		{"wants to be told the run", at(parse, "    parser.add_argument(\"--run\", required=True)\n"+parse), 2},
+		{"sends the file in base64", "experiment.py\n```\naW1wb3J0IGFyZ3BhcnNlCgpSQVRFID0gMC4yCg\n```\n", 2},
+		{"writes its results as constants", at("    print(args.out_dir, RATE)", "    open(args.out_dir + \"/final_info.json\", \"w\").write('{\"d\": {\"means\": {\"loss\": 0.01}}}')"), 1},
+		{"seeds in another way alone", at("RATE = 0.1", "import random\n\nrandom.seed(43)\nRATE = 0.1"), 1},
 		{"forgets where to write", at("    parser.add_argument(\"--out_dir\", default=\"run_0\")\n"+parse+"\n    print(args.out_dir, RATE)", parse+"\n    print(args, RATE * 2)"), 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -154,10 +154,13 @@ func (t *talk) weigh(ctx context.Context, reply llm.Reply) (*edited, error) {
 	case edit.Applied:
 		t.last = rep // its blocks stay, should the result not parse
 		return t.judge(ctx, changes, round)
-	case edit.NoEdits, edit.Noop:
+	case edit.NoEdits:
 		if t.held != nil {
 			return &edited{result: Changed, changes: t.held}, nil
 		}
+		return t.nothing(t.reply, rep, round), nil
+	case edit.Noop:
+		t.held, t.last = nil, edit.Report{} // with what was kept it comes to nothing: the model took that back
 		return t.nothing(t.reply, rep, round), nil
 	}
 	t.last = rep
@@ -180,13 +183,13 @@ func (t *talk) judge(ctx context.Context, changes edit.Changes, round *round) (*
 	if why != "" {
 		return t.withoutEffect(why, round), nil
 	}
-	found, err := t.s.gate.check(ctx, changes, t.in.work, rivals)
+	found, err := t.s.gate.check(ctx, changes, rivals)
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range rivals {
 		if r.same(found.code) {
-			return t.withoutEffect(r.why(), round), nil
+			return t.withoutEffect(r.why, round), nil
 		}
 	}
 	round.Checks = found.all()
@@ -210,7 +213,7 @@ func (t *talk) judge(ctx context.Context, changes edit.Changes, round *round) (*
 
 // withoutEffect asks for another change; the one that has no effect is dropped.
 func (t *talk) withoutEffect(why string, round *round) *edited {
-	t.last = edit.Report{}
+	t.held, t.last = nil, edit.Report{}
 	return t.again(&t.empty, t.s.cfg.Limits.EmptyRetries, round, "Nothing was written: "+why+"\n")
 }
 

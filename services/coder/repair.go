@@ -25,8 +25,8 @@ func (s *Service) RepairRun(ctx context.Context, in Repair, p Progress) (Edited,
 	if err != nil {
 		return Edited{}, err
 	}
-	seen := 0
-	for _, e := range in.Earlier {
+	seen, since := 0, 0 // how often, and the number of repairs from the last time on
+	for i, e := range in.Earlier {
 		if e.Signature == "" {
 			known, err := s.parseFailure(ctx, f, e, failing)
 			if err != nil {
@@ -35,7 +35,7 @@ func (s *Service) RepairRun(ctx context.Context, in Repair, p Progress) (Edited,
 			e.Signature = known.Signature
 		}
 		if e.Signature == parsed.Signature {
-			seen++
+			seen, since = seen+1, len(in.Earlier)-i
 		}
 	}
 	ask := prompts.ForRepair{Number: in.Number, TriesLeft: in.TriesLeft, Goal: f.goalOf(in.Number), Failure: prompts.Data(parsed.Text), Advice: adviceFor(in.Failure.EndReason)}
@@ -48,12 +48,16 @@ func (s *Service) RepairRun(ctx context.Context, in Repair, p Progress) (Edited,
 			return Edited{}, err
 		}
 	} else if seen > 0 {
-		ask.SeenBefore = true
-		diff, err := s.readBlob(ctx, in.Earlier[len(in.Earlier)-1].Diff)
-		if err != nil {
-			return Edited{}, err
+		ask.SeenBefore = since
+		var diffs []byte
+		for _, e := range in.Earlier[len(in.Earlier)-since:] {
+			diff, err := s.readBlob(ctx, e.Diff)
+			if err != nil {
+				return Edited{}, err
+			}
+			diffs = append(diffs, diff...)
 		}
-		ask.LastRepair = prompts.Data(headOf(text(diff), maxShownDiff))
+		ask.LastRepair = prompts.Data(headOf(text(diffs), maxShownDiff))
 	}
 	if !restored && in.Good.Valid() {
 		good, err := s.open(ctx, in.Good, s.policyOf(f))
@@ -73,6 +77,9 @@ func (s *Service) RepairRun(ctx context.Context, in Repair, p Progress) (Edited,
 	}
 	effect, err := s.effectOf(ctx, f, w, in.Number)
 	if err != nil {
+		return Edited{}, err
+	}
+	if err := s.addTries(ctx, effect, failing.tree.Files, in.Earlier); err != nil {
 		return Edited{}, err
 	}
 	t, e, err := s.instruct(ctx, instruction{kind: kindRepair, frame: f, work: w, brief: brief, task: task, focus: experimentFile, effect: effect}, p)

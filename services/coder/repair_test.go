@@ -34,6 +34,46 @@ func TestService_RepairRunRestoresTheLastGoodTree(t *testing.T) {
 	}
 }
 
+// A model that goes to and fro between two programs is told so: the first of them has failed already. What was seen before the last repairs is said so too.
+func TestService_RepairsDoNotGoToAndFro(t *testing.T) {
+	to := func(from, to string) string {
+		return strings.NewReplacer("0.1", from, "0.2", to).Replace(goodEdit)
+	}
+	l := newLab(t, map[string][]string{"repair-1 edit": {to("1/0", "2/0")}, "repair-2 edit": {to("2/0", "1/0  # again")}, "repair-2 edit/retry-1": {to("2/0", "0.5")},
+		"repair-3 edit": {to("0.5", "0.25")}})
+	tree, stderr := l.with(t, strings.Replace(experiment, "RATE = 0.1", "RATE = 1/0", 1)), func(message string) string {
+		d, err := store.PutBytes(t.Context(), l.blobs, []byte("Traceback (most recent call last):\n  File \"experiment.py\", line 3, in <module>\n    x\n"+message+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(d)
+	}
+	repair := func(try int, failure *coderv1.Failure, earlier ...*coderv1.Failure) *coderv1.Edited {
+		f := l.frame("experiments/run-1/repair-" + string(rune('0'+try)))
+		f.Snapshot = tree
+		s, err := l.client.RepairRun(t.Context(), &coderv1.RepairRunRequest{Frame: f, Number: 1, GoodSnapshot: l.tree, Failure: failure, Earlier: earlier, TriesLeft: int32(3 - try)})
+		got := last(t, s, err, (*coderv1.RepairRunResponse).GetResult)
+		if got.GetOutcome() != coderv1.Edited_CHANGED {
+			t.Fatalf("repair %d: %s: %s", try, got.GetOutcome(), got.GetFeedback())
+		}
+		tree, failure.Signature, failure.DiffDigest = got.GetSnapshot(), got.GetSignature(), got.GetDiffDigest()
+		return got
+	}
+	first, second := &coderv1.Failure{EndReason: "FAILED", StderrDigest: stderr("ValueError: one")}, &coderv1.Failure{EndReason: "FAILED", StderrDigest: stderr("TypeError: two")}
+	repair(1, first)
+	repair(2, second, first)
+	requests := l.model.Requests()
+	if m := requests[2].Messages; len(requests) != 3 || !strings.Contains(m[len(m)-1].Parts[0].Text, "an earlier try of this run, which failed") {
+		t.Errorf("%d calls; the model is told %v", len(requests), m[len(m)-1].Parts)
+	}
+	repair(3, &coderv1.Failure{EndReason: "FAILED", StderrDigest: stderr("ValueError: one")}, first, second)
+	requests = l.model.Requests()
+	parts := requests[len(requests)-1].Messages[0].Parts
+	if told := parts[len(parts)-1].Text; !strings.Contains(told, "before the last 2 repairs") || !strings.Contains(told, "+RATE = 2/0") || !strings.Contains(told, "+RATE = 0.5") {
+		t.Errorf("the model is told\n%s", told)
+	}
+}
+
 func TestService_ImplementPlots(t *testing.T) {
 	plot := "plot.py\n```python\nprint(2)\n```\n"
 	tests := []struct {

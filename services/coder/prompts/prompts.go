@@ -72,10 +72,11 @@ type ForRun struct {
 
 // ForRepair is the task of a repair.
 type ForRepair struct {
-	Number, TriesLeft    int
-	Restored, SeenBefore bool
-	Goal, Failure, Diff  string
-	LastRepair, Advice   string
+	Number, TriesLeft   int
+	Restored            bool
+	SeenBefore          int // repairs since the same failure was there last; 0: it was not
+	Goal, Failure, Diff string
+	LastRepair, Advice  string // LastRepair: the diffs of these repairs
 }
 
 // ForFormat asks for edits in another form than the usual one; one field is set, and Instead with Whole after blocks that failed.

@@ -37,7 +37,7 @@ func TestPrompts_Goldens(t *testing.T) {
 			return s.Run(prompts.ForRun{Number: 2, Max: 5, Planned: &plan[1], Command: "python experiment.py --out_dir=run_2"})
 		},
 		"repair": func() (string, error) {
-			return s.Repair(prompts.ForRepair{Number: 2, TriesLeft: 1, SeenBefore: true, Goal: "A control.", Failure: prompts.Data("ValueError: x"), LastRepair: prompts.Data("-a"), Diff: prompts.Data("+b"), Advice: "Keep it small."})
+			return s.Repair(prompts.ForRepair{Number: 2, TriesLeft: 1, SeenBefore: 1, Goal: "A control.", Failure: prompts.Data("ValueError: x"), LastRepair: prompts.Data("-a"), Diff: prompts.Data("+b"), Advice: "Keep it small."})
 		},
 		"plots": func() (string, error) {
 			return s.Plots(prompts.ForPlots{Command: "python plot.py", Folders: []string{"run_0: Baseline"}, Findings: []string{"No unit on the x axis."}})
