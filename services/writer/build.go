@@ -6,6 +6,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"nullius.dev/services/writer/internal/check"
@@ -242,7 +243,11 @@ func (w *work) packages(file string) string {
 
 // furnish adds what only the compiled file has: marks, the statement, page labels and the appendix.
 func (w *work) furnish(d *tex.Document, typed []unexplained, findings []check.Finding) {
-	d.BeforeBegin("% nullius: marks of the checks\n" + numbers.Preamble + "\\setlength{\\emergencystretch}{3em}\n% nullius: end\n\n")
+	room := ""
+	if n := len(floatBegin.FindAllStringIndex(d.String(), -1)); n > plentyOfFloats {
+		room = "\\extrafloats{" + strconv.Itoa(n) + "}\n\\maxdeadcycles=" + strconv.Itoa(100+n) + "\n"
+	}
+	d.BeforeBegin("% nullius: marks of the checks\n" + numbers.Preamble + room + "\\setlength{\\emergencystretch}{3em}\n% nullius: end\n\n")
 	d.BeforeBibliography("\n\\paragraph{Authorship.} \\emph{" + Statement + "}\\label{" + compile.BodyLabel + "}\n\n")
 	appendix := w.appendix(typed, findings)
 	if w.in.Settings.Anonymous {
@@ -251,6 +256,11 @@ func (w *work) furnish(d *tex.Document, typed []unexplained, findings []check.Fi
 	}
 	d.BeforeEnd("\n" + appendix + "\\label{" + compile.EndLabel + "}\n\n")
 }
+
+var floatBegin = regexp.MustCompile(`\\begin\{(?:figure|table|algorithm)\*?\}`)
+
+// plentyOfFloats is from where LaTeX is asked for more room than it has at first (ltnews22, \extrafloats).
+const plentyOfFloats = 16
 
 // locate finds the part and paragraph of a line of template.tex.
 func (b built) locate(line int) (tex.Role, int) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -231,11 +232,14 @@ func (w *work) readClosing(text string) parts {
 	return out
 }
 
+// titleLead is what models put in front of a title.
+var titleLead = regexp.MustCompile(`(?i)^(?:#{1,6}[ \t]+|\*{0,2}title\*{0,2}[ \t]*:\*{0,2}[ \t]*)+`)
+
 func (w *work) cleanTitle(l *check.List, raw string) string {
 	if c := tex.Calls(raw, map[string]int{"title": 1}); len(c) > 0 && len(c[0].Args) == 1 {
 		raw = c[0].Args[0]
 	}
-	line, _, _ := strings.Cut(strings.TrimSpace(raw), "\n\n")
+	line, _, _ := strings.Cut(titleLead.ReplaceAllString(strings.TrimSpace(raw), ""), "\n\n")
 	return strings.Trim(l.Clean(cut(oneLine(line), 220), w.known), `"*`)
 }
 

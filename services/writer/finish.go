@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -173,9 +174,23 @@ func (w *work) store(ctx context.Context, v version, outcome Outcome, reason str
 	return res, nil
 }
 
+var commandWord = regexp.MustCompile(`\\(?:[A-Za-z]+\*?|[ ,;:!/\\-])`)
+
+// plainText is a title as a list or a page shows it.
 func plainText(s string, w *work) string {
 	text, _, _ := w.rec.Render(s, nil)
-	return oneLine(strings.NewReplacer(`\ensuremath`, "", "{", "", "}", "", `\&`, "&", `\%`, "%", `\_`, "_", "$", "", "~", " ", "---", "—", "--", "–").Replace(text))
+	text = strings.NewReplacer(`\&`, "&", `\%`, "%", `\_`, "_", `\#`, "#", `\$`, "$", "$", "", "~", " ", "---", "—", "--", "–", "``", "“", "''", "”").Replace(text)
+	text = commandWord.ReplaceAllStringFunc(text, func(c string) string {
+		if strings.HasPrefix(c, `\times`) {
+			return "×"
+		} else if strings.HasPrefix(c, `\pm`) {
+			return "±"
+		} else if strings.ContainsAny(c, " ,;:") || c == `\\` {
+			return " "
+		}
+		return ""
+	})
+	return oneLine(strings.NewReplacer("{", "", "}", "").Replace(text))
 }
 
 func dedupe(fs []check.Finding) []check.Finding {

@@ -143,8 +143,8 @@ func (w *work) check() []check.Finding {
 			}
 			add(id, sev, p.Offset, text)
 		}
-		if p, at := check.Placeholder(body); at >= 0 {
-			add("F07", check.Blocking, at, "a placeholder is left: "+p)
+		for _, p := range check.Placeholders(body) {
+			add("F07", check.Blocking, p.At, "a placeholder is left: "+p.Text)
 		}
 		if n := tex.Words(body); r != tex.Title && (n < minWords && r != tex.Abstract || n < 10) {
 			add("F08", check.Blocking, 0, fmt.Sprintf("the section has only %d words", n))

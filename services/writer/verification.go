@@ -156,8 +156,11 @@ func (w *work) appendix(typed []unexplained, findings []check.Finding) string {
 			open++
 		}
 	}
-	fmt.Fprintf(&b, "\\paragraph{Numbers.} %s %d typed %s could not be traced to a measurement; such numbers carry a raised question mark in the text. Open findings of the checks: %d.\n\n",
-		"Every number printed through a reference is listed with its run in the verification file.", len(typed), plural(len(typed), "number", "numbers"), open)
+	traced := "No number was typed where a measurement belongs."
+	if n := len(typed); n > 0 {
+		traced = fmt.Sprintf("%d typed %s could not be traced to a measurement and %s a raised question mark.", n, plural(n, "number", "numbers"), plural(n, "carries", "carry"))
+	}
+	fmt.Fprintf(&b, "\\paragraph{Numbers.} Every number printed through a reference is listed with its run in the verification file. %s Open findings of the checks: %d.\n\n", traced, open)
 	model := withoutAddress(w.in.Settings.Model)
 	if strings.HasPrefix(model, "recording/") {
 		model = "recorded answers (" + shortDigest(strings.TrimPrefix(model, "recording/")) + ")"

@@ -182,8 +182,14 @@ func (w *work) setFrame(text string, revise bool) {
 		w.latex[path.Base(m[1])] = append(w.latex[path.Base(m[1])], (m[2] + "\n")...)
 		return ""
 	})
-	text = foreignLine.ReplaceAllString(text, "")
+	if foreignLine.MatchString(text) {
+		w.found("P05", "a line that names another system as the author was removed from the template")
+		text = foreignLine.ReplaceAllString(text, "")
+	}
 	w.frame = tex.Parse(text)
+	if a := w.frame.Author(); a != nil && !revise && oneLine(a.Body) != "" && oneLine(a.Body) != "Nullius" {
+		w.found("P05", fmt.Sprintf("the template's author line %.80q was replaced", oneLine(a.Body)))
+	}
 	if !w.frame.Whole {
 		if strings.TrimSpace(text) != "" {
 			w.warn("template-incomplete", "latex/template.tex has no document class or no document; the default article is used")
@@ -322,7 +328,7 @@ func (w *work) record(ctx context.Context) error {
 	idea := w.in.Record.Idea
 	r.AddNames(idea.Title, idea.Experiment, idea.Hypothesis, idea.Risks, strings.Join(idea.Planned, " "), w.in.Record.Task, code)
 	for _, run := range r.Runs {
-		r.AddNames(run.Label, run.Plan)
+		r.AddNames(run.Name(), run.Label, run.Plan)
 		for _, m := range run.Measurements {
 			r.AddNames(m.Dataset, m.Metric)
 		}

@@ -30,6 +30,10 @@ func (l *List) Body(reply string, role tex.Role) string {
 		}
 	}
 	s = markLine.ReplaceAllString(s, "")
+	if m := ownHead.FindStringSubmatch(s); m != nil && tex.RoleOf(m[1]) == role {
+		l.mended("F04", "the section's own heading was removed")
+		s = s[len(m[0]):]
+	}
 	heads := headingLine.FindAllStringIndex(tex.Mask(s), -1)
 	for _, h := range heads {
 		c := tex.ReadCall(s, h[0], 1)
@@ -51,6 +55,8 @@ func (l *List) Body(reply string, role tex.Role) string {
 	}
 	return strings.TrimSpace(s)
 }
+
+var ownHead = regexp.MustCompile(`^\s*#{1,6}[ \t]+([^\n]{1,80})\n`) // in Markdown
 
 var leadingLabel = regexp.MustCompile(`^\s*\\label\s*\{[^{}]*\}`)
 

@@ -55,6 +55,40 @@ func TestList_Clean(t *testing.T) {
 		{"too many cells", "\\begin{tabular}{l}a & b\\\\\\end{tabular}", "T01", "\\begin{tabular}{lc}a & b\\\\\\end{tabular}"},
 		{"a rule without line end", "\\begin{tabular}{l}a \\midrule b\\end{tabular}", "T02", "\\begin{tabular}{l}a  \\\\ \\midrule b\\end{tabular}"},
 		{"a caption outside a float", "\\caption{words} here", "G06", "{words} here"},
+		{"a text in JSON", "{\"section\": \"results\", \"body\": \"The error falls at \\\\measured{a/b/c} and stays low.\"}", "F01", "The error falls at \\measured{a/b/c} and stays low."},
+		{"an assistant's voice inside", "The error falls. I have used placeholder values where data was missing. It stays low.", "F01", "The error falls. It stays low."},
+		{"HTML blocks", "<p>One</p><table><tr><td>0</td><td>7</td></tr></table>", "F03", "One    0  7"},
+		{"Markdown emphasis", "It is *much better* than $a*b$ and 3*4*5.", "F04", "It is \\emph{much better} than $a*b$ and 3*4*5."},
+		{"a Markdown table", "| Run | x_1 |\n|---|:-:|\n| a | 7 |", "F04", "\\begin{center}\n\\begin{tabular}{ll}\n\\toprule\nRun & x\\_1 \\\\\n\\midrule\na & 7 \\\\\n\\bottomrule\n\\end{tabular}\n\\end{center}"},
+		{"a Markdown image", "![All runs](a.png)", "F04", "\\begin{figure}[t]\n\\centering\n\\includegraphics{a.png}\n\\caption{All runs}\n\\end{figure}"},
+		{"a Markdown quotation", "> Quoted words.", "F04", "Quoted words."},
+		{"words in another script", "Before 误差下降了，从 after.", "F05", "Before [text in another script] after."},
+		{"a line joined by a comment sign", "It stays low.%\n  And more.", "", "It stays low.And more."},
+		{"a link that runs code", "\\href{javascript:x}{click}", "C03", "{click}"},
+		{"another package's citation", "as \\textcite{a} say \\parencite{b}", "C01", "as \\citet{a} say \\citep{b}"},
+		{"another package's reference", "in \\nameref{sec:a}", "C01", "in \\ref{sec:a}"},
+		{"a short name for a set", "$x \\in \\R^n$", "C01", "$x \\in \\mathbb{R}^n$"},
+		{"a letter that is no command", "a \\n b \\x c", "C01", "a  b  c"},
+		{"an accent", "\\c{c} and \\v s and \\H", "C01", "\\c{c} and \\v s and"},
+		{"a length of the page", "\\setlength{\\textheight}{1pt}Words.", "C01", "Words."},
+		{"a gap where a reference is broken", "at \\measured, it", "", "at \\measured{}, it"},
+		{"a drawing", "A.\n\\begin{tikzpicture}\n\\draw (0,0) -- (1,1);\n\\end{tikzpicture}\nB.", "E02", "A.\n\nB."},
+		{"a bibliography", "A.\n\\begin{thebibliography}{9}\\bibitem{a} X, 2020.\\end{thebibliography}", "E02", "A."},
+		{"code of another package", "\\begin{minted}{python}\nx = “λ”\n\\end{minted}", "E02", "\\begin{verbatim}\nx = \"?\"\n\\end{verbatim}"},
+		{"a table over pages", "\\begin{longtable}{ll}a & b\\\\\\end{longtable}", "E02", "\\begin{tabular}{ll}a & b\\\\\\end{tabular}"},
+		{"arguments of what is opened out", "\\begin{adjustbox}{width=\\textwidth}a\\end{adjustbox}", "E02", "a"},
+		{"a list that another of its kind hides", "\\begin{itemize}\n\\item a \\begin{itemize}\\item b\\end{itemize}\n\nText.", "E01", "\\begin{itemize}\n\\item a \\begin{itemize}\\item b\\end{itemize}\n\\end{itemize}\n\nText."},
+		{"a style over paragraphs", "a \\textbf{b\n\nc} d", "E04", "a \\textbf{b}\n\nc d"},
+		{"a caption of two paragraphs", "\\begin{table}\\caption{a\n\nb}\\end{table}", "", "\\begin{table}\\caption{a\nb}\\end{table}"},
+		{"a footnote in a heading", "\\subsection{A\\footnote{b}}", "C01", "\\subsection{A (b)}"},
+		{"a heading without words", "a \\paragraph{} b", "E05", "a  b"},
+		{"a rule over columns that are not there", "\\begin{tabular}{ll}a & b\\\\ \\cline{1-9}\\cline{5-6}\\end{tabular}", "T02", "\\begin{tabular}{ll}a & b\\\\ \\cline{1-2}\\end{tabular}"},
+		{"a span inside a cell", "\\begin{tabular}{lll}a \\multicolumn{2}{c}{b} & \\multicolumn{2}{c}{c}\\\\ \\midrule \\multicolumn{3}{l}{d}\\end{tabular}", "T01", "\\begin{tabular}{lll}a {b} & \\multicolumn{2}{c}{c}\\\\ \\midrule \\multicolumn{3}{l}{d}\\end{tabular}"},
+		{"a tag outside a display", "$x \\tag{a}$ \\[ y \\tag{b} \\]", "M02", "$x {a}$ \\[ y \\tag{b} \\]"},
+		{"algorithmic's capitals", "\\begin{algorithmic}\\IF{$a$}\\STATE b\\ENDIF\\end{algorithmic}", "C01", "\\begin{algorithmic}\\If{$a$}\\State b\\EndIf\\end{algorithmic}"},
+		{"an algorithm's open blocks", "\\begin{algorithmic}\\For{a}\\State b\\EndIf\\end{algorithmic}", "E01", "\\begin{algorithmic}\\For{a}\\State b\n\\EndFor\n\\end{algorithmic}"},
+		{"an algorithm without a statement", "\\begin{algorithmic}words\\end{algorithmic}", "E03", "\\begin{algorithmic}\n\\State words\\end{algorithmic}"},
+		{"a generated table inside a table", "\\begin{table}[h]\\begin{measuredtable}{cols={d/m}}\\end{measuredtable}\\caption{C}\\label{tab:x}\\end{table}", "E04", "\\begin{measuredtable}{caption={C}, label=tab:x, cols={d/m}}\\end{measuredtable}"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			l := check.List{Section: tex.Results}
@@ -179,6 +213,21 @@ func TestList_References(t *testing.T) {
 	got, used := l.Cites(`A \citep{a,x} b \citep{x} c. \citet{x} say`, func(k string) (string, bool) { return k, k == "a" })
 	if got != `A \citep{a} b c. Prior work say` || len(used) != 1 {
 		t.Errorf("got %q %v", got, used)
+	}
+}
+
+func TestList_Unlabel(t *testing.T) {
+	l := check.List{}
+	got := l.Unlabel(`\label{fig:a} \label{fig:a} \begin{measuredtable}{label=tab:m, cols={a/b}}\end{measuredtable} \begin{measuredtable}{label=tab:m, cols={a/c}}\end{measuredtable}`, map[string]bool{})
+	if want := `\label{fig:a}  \begin{measuredtable}{label=tab:m, cols={a/b}}\end{measuredtable} \begin{measuredtable}{label=tab:m-2, cols={a/c}}\end{measuredtable}`; got != want {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestPlaceholders(t *testing.T) {
+	got := check.Placeholders("TODO and XX\\% [Insert citation] [CITATION NEEDED] <INSERT TABLE> [Figure 3 about here] RESULTS GO HERE, N/A, one? lower here.")
+	if len(got) != 7 {
+		t.Errorf("found %v", got)
 	}
 }
 

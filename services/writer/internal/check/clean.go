@@ -1,6 +1,7 @@
 package check
 
 import (
+	"encoding/json"
 	"regexp"
 	"strings"
 	"unicode/utf8"
@@ -22,18 +23,14 @@ var (
 	parting    = regexp.MustCompile(`\n[ \t]*\n[ \t]*[^\n\\$%]{1,300}[!！][^\n\\$%]{0,300}\s*$`)
 	toolBlock  = regexp.MustCompile(`(?s)<(tool_calls?|tool_use|function_calls?|scratchpad|reasoning|analysis)>.*?</(?:tool_calls?|tool_use|function_calls?|scratchpad|reasoning|analysis)>`)
 	tagLine    = regexp.MustCompile(`(?m)^[ \t]*</?[A-Za-z][\w-]{1,40}>[ \t]*(?:\n|$)`)
+	voice      = regexp.MustCompile(`(?i)\b(?:let me know if (?:you|there)|feel free to (?:adjust|modify|change|edit|ask|let)|i(?:'ve| have) (?:used|included|added|written|kept|avoided|placed|left) [^.\n]{0,80}(?:placeholder|section|citation|as requested|as you)|as an? (?:ai|large) (?:language )?(?:model|assistant)|(?:please )?(?:replace|fill in|adjust) (?:the|these|this|any) (?:placeholders?|dummy)[^.\n]{0,60}|i hope this (?:helps|meets))`)
 	refusal    = regexp.MustCompile(`(?i)^\s*(i'?m sorry|i am sorry|sorry,|i cannot|i can't|i'm unable|i am unable|as an ai|i'm not able|unfortunately, i)`)
 	docLines   = regexp.MustCompile(`(?m)^[ \t]*\\(documentclass|usepackage|title|author|date|maketitle|bibliographystyle|bibliography|begin\s*\{document\}|end\s*\{document\}|appendix|tableofcontents|graphicspath)\b[^\n]*$`)
 	endDoc     = regexp.MustCompile(`\\(?:end|begin)\s*\{document\}`)
-	hostile    = regexp.MustCompile(`\\(write|openout|openin|closeout|read|immediate|input|include|InputIfFileExists|catcode|def|edef|gdef|xdef|let|futurelet|newcommand|renewcommand|providecommand|DeclareMathOperator|csname|expandafter|special|pdf[a-zA-Z]*|usepackage|RequirePackage|directlua|openlp|scantokens|everypar|everyjob|output|loop|newenvironment|renewenvironment|newwrite|batchmode|AtBeginDocument|AtEndDocument|makeatletter|obeylines)(?:[^a-zA-Z]|$)|\^\^|\\(?:begin|end)\s*\{filecontents\*?\}`)
-	htmlTag    = regexp.MustCompile(`</?(?:b|i|em|strong|br|p|div|span|sub|sup|ul|ol|li|code|pre|h[1-6]|a|hr|table|tr|td)(?:\s[^<>\n]{0,200})?/?>|</(?:end|begin)\{[a-z*]*\}>`)
+	hostile    = regexp.MustCompile(`\\(write|openout|openin|closeout|read|immediate|input|include|InputIfFileExists|catcode|def|edef|gdef|xdef|let|futurelet|newcommand|renewcommand|providecommand|DeclareMathOperator|csname|expandafter|special|pdf[a-zA-Z]*|usepackage|RequirePackage|directlua|openlp|scantokens|everypar|everyjob|output|loop|newenvironment|renewenvironment|newwrite|batchmode|lstinputlisting|verbatiminput|VerbatimInput|inputminted|subfile|subimport|import|includepdf|embedfile|attachfile|AtBeginDocument|AtEndDocument|makeatletter|obeylines)(?:[^a-zA-Z]|$)|\^\^|\\(?:begin|end)\s*\{filecontents\*?\}`)
+	htmlTag    = regexp.MustCompile(`</?(?:b|i|u|em|strong|span|sub|sup|code|a|small|font|center)(?:\s[^<>\n]{0,200})?/?>|</(?:end|begin)\{[a-z*]*\}>`)
+	htmlBlock  = regexp.MustCompile(`(?i)</?(?:br|p|div|ul|ol|li|pre|h[1-6]|hr|table|thead|tbody|tr|td|th|img|blockquote|figure|figcaption|section|article|body|html|response|answer|output|result|results|latex|document|text|content|draft|final)(?:\s+[a-z-]+\s*=\s*["'][^"'<>\n]{0,200}["'])*\s*/?>`)
 	htmlEntity = strings.NewReplacer("&lt;", `\ensuremath{<}`, "&gt;", `\ensuremath{>}`, "&amp;", `\&`, "&nbsp;", "~", "&quot;", "''")
-	mdBold     = regexp.MustCompile(`\*\*([^*\n]{1,300})\*\*`)
-	mdCode     = regexp.MustCompile("(^|[^`])`([^`'\n]{1,120})`([^`]|$)")
-	mdHead     = regexp.MustCompile(`(?m)^[ \t]*#{1,6}[ \t]+([^\n]+?)[ \t]*#*[ \t]*$`)
-	mdItem     = regexp.MustCompile(`^[ \t]*(?:[-*+]|\d{1,2}[.)])[ \t]+(\S.*)$`)
-	mdLink     = regexp.MustCompile(`\[([^\]\n]{1,200})\]\((https?://[^)\s]{1,300})\)`)
-	mdRule     = regexp.MustCompile(`(?m)^[ \t]*(?:-{3,}|\*{3,}|_{3,})[ \t]*$`)
 	toReaders  = regexp.MustCompile(`(?i)(ignore|disregard|forget) (all |any |the |your )?(previous|prior|above|earlier) (instructions|prompts?|text)|(dear|to the|note to|attention) (ai |llm )?(reviewers?|language models?|llms?)\b|(give|assign|rate) (this|the) paper (a |an )?(high|positive|perfect|strong|score|rating|accept)|(recommend|must|should) (accept(?:ing|ance)? (of )?(this|the) paper|be accepted)`)
 )
 
@@ -46,7 +43,7 @@ func Refused(reply string) bool {
 func (l *List) Surface(s string) string {
 	s = l.unpack(s)
 	s = l.lines(s)
-	if t := htmlTag.ReplaceAllString(s, ""); t != s {
+	if t := htmlTag.ReplaceAllString(htmlBlock.ReplaceAllString(s, " "), ""); t != s {
 		l.mended("F03", "HTML tags were removed")
 		s = t
 	}
@@ -55,7 +52,8 @@ func (l *List) Surface(s string) string {
 		s = t
 	}
 	s = l.markdown(s)
-	return l.address(s)
+	s = l.cutSentences(s, voice, "F01", "talk to whoever asked was cut")
+	return l.cutSentences(s, toReaders, "C04", "text addressed to reviewers or models was cut")
 }
 
 func (l *List) unpack(s string) string {
@@ -82,9 +80,10 @@ func (l *List) unpack(s string) string {
 		l.mended("F01", "tags around the text were removed")
 		s = t
 	}
+	s = l.fromJSON(s)
 	if m := fenceBlock.FindAllStringSubmatch(s, -1); len(m) == 1 && len(m[0][1])*2 > len(s) {
 		l.mended("F01", "a code fence around the text was removed")
-		s = m[0][1]
+		s = l.fromJSON(m[0][1])
 	} else if t := fenceLine.ReplaceAllString(s, ""); t != s {
 		l.mended("F01", "code fences were removed")
 		s = t
@@ -108,6 +107,28 @@ func (l *List) unpack(s string) string {
 		s = t
 	}
 	return s
+}
+
+// fromJSON takes the text out of a reply that is an object though text was asked for.
+func (l *List) fromJSON(s string) string {
+	if t := strings.TrimSpace(s); !strings.HasPrefix(t, "{") || !strings.HasSuffix(t, "}") {
+		return s
+	}
+	var fields map[string]any
+	if json.Unmarshal([]byte(s), &fields) != nil {
+		return s
+	}
+	text := ""
+	for _, v := range fields {
+		if t, ok := v.(string); ok && len(t) > len(text) {
+			text = t
+		}
+	}
+	if len(text)*2 < len(s) {
+		return s
+	}
+	l.mended("F01", "the text was taken out of a JSON object")
+	return text
 }
 
 // lines drops lines that define, read or write, and those of a document's frame.
@@ -134,62 +155,10 @@ func (l *List) lines(s string) string {
 	return strings.Join(kept, "\n")
 }
 
-func (l *List) markdown(s string) string {
-	t := mdRule.ReplaceAllString(s, "")
-	t = mdBold.ReplaceAllString(t, `\textbf{$1}`)
-	t = mdLink.ReplaceAllString(t, `\href{$2}{$1}`)
-	t = mdHead.ReplaceAllString(t, "\n\\subsection{$1}\n")
-	t = mdCode.ReplaceAllStringFunc(t, func(m string) string {
-		g := mdCode.FindStringSubmatch(m)
-		return g[1] + `\texttt{` + strings.ReplaceAll(strings.ReplaceAll(g[2], `\_`, "_"), "_", `\_`) + "}" + g[3]
-	})
-	t = mdLists(t)
-	if t != s {
-		l.mended("F04", "Markdown became LaTeX")
-	}
-	return t
-}
-
-// mdLists turns runs of Markdown items into itemize. Lines inside environments are left alone.
-func mdLists(s string) string {
-	lines := strings.Split(s, "\n")
-	var out []string
-	depth := 0
-	for i := 0; i < len(lines); i++ {
-		depth += strings.Count(lines[i], `\begin{`) - strings.Count(lines[i], `\end{`)
-		m := mdItem.FindStringSubmatch(lines[i])
-		if m == nil || depth > 0 {
-			out = append(out, lines[i])
-			continue
-		}
-		j := i
-		var items []string
-		for j < len(lines) {
-			if n := mdItem.FindStringSubmatch(lines[j]); n != nil {
-				items = append(items, `\item `+n[1])
-			} else if len(items) > 0 && strings.HasPrefix(lines[j], " ") && strings.TrimSpace(lines[j]) != "" {
-				items[len(items)-1] += " " + strings.TrimSpace(lines[j])
-			} else {
-				break
-			}
-			j++
-		}
-		if len(items) < 2 {
-			out = append(out, lines[i])
-			continue
-		}
-		out = append(out, `\begin{itemize}`)
-		out = append(out, items...)
-		out = append(out, `\end{itemize}`)
-		i = j - 1
-	}
-	return strings.Join(out, "\n")
-}
-
-// address cuts sentences that speak to reviewers or models.
-func (l *List) address(s string) string {
+// cutSentences cuts the sentences that hold a pattern.
+func (l *List) cutSentences(s string, pattern *regexp.Regexp, id, note string) string {
 	for range 20 {
-		m := toReaders.FindStringIndex(s)
+		m := pattern.FindStringIndex(s)
 		if m == nil {
 			return s
 		}
@@ -201,18 +170,25 @@ func (l *List) address(s string) string {
 				end++
 			}
 		}
-		l.mended("C04", "text addressed to reviewers or models was cut")
+		l.mended(id, note)
 		s = s[:start] + s[end:]
 	}
 	return s
 }
 
-var placeholder = regexp.MustCompile(`\b[A-Z]{3,}(?: [A-Z]{2,})* HERE\b|\bTODO\b|\bTBD\b|\bFIXME\b|\bXX+\b|\?\?+|(?i:\blorem ipsum\b)|\[(?:insert|citation needed|placeholder)[^\]]*\]`)
+var placeholder = regexp.MustCompile(`\b[A-Z]{3,}(?: [A-Z]{2,})* HERE\b|\bTODO\b|\bTBD\b|\bFIXME\b|\bXX+\b|\?\?+|(?i:\blorem ipsum\b|\[(?:insert|citation needed|placeholder|your )[^\]\n]{0,80}\]|<insert [^>\n]{1,60}>|\[(?:figure|table) [^\]\n]{0,20}about here\])|` + regexp.QuoteMeta(OtherScript))
 
-// Placeholder returns the first placeholder left in a body.
-func Placeholder(s string) (string, int) {
-	if m := placeholder.FindStringIndex(tex.Mask(s)); m != nil {
-		return s[m[0]:m[1]], m[0]
+// Left is a placeholder and where it stands.
+type Left struct {
+	Text string
+	At   int
+}
+
+// Placeholders returns the placeholders left in a body, at most eight.
+func Placeholders(s string) []Left {
+	var out []Left
+	for _, m := range placeholder.FindAllStringIndex(tex.Mask(s), 8) {
+		out = append(out, Left{s[m[0]:m[1]], m[0]})
 	}
-	return "", -1
+	return out
 }

@@ -1,7 +1,7 @@
 package check
 
 import (
-	"slices"
+	"regexp"
 	"strings"
 
 	"nullius.dev/services/writer/internal/tex"
@@ -108,6 +108,28 @@ func (w *weaver) word(name string, end int) {
 	case "need", "compare", "cited":
 		w.grammar(name, end)
 		return
+	case "tag", "notag", "nonumber", "intertext":
+		if !w.inDisplay() {
+			w.l.mended("M02", `\`+name+" outside a display was removed")
+			w.i = end
+			return
+		}
+	case "href":
+		if c := tex.ReadCall(w.s, w.i, 1); len(c.Args) == 1 && !webLink.MatchString(c.Args[0]) {
+			w.l.mended("C03", "a link that is neither http nor https was removed, its text kept")
+			w.i = c.End
+			return
+		}
+	case "footnote":
+		if w.moving() {
+			w.aside(end)
+			return
+		}
+	case "setlength":
+		if c := tex.ReadCall(w.s, w.i, 2); len(c.Args) < 2 || strings.TrimSpace(c.Args[0]) != `\tabcolsep` {
+			w.drop(name, 2)
+			return
+		}
 	case "ensuremath":
 		w.put(`\ensuremath`)
 		w.i = end
@@ -139,12 +161,15 @@ func (w *weaver) word(name string, end int) {
 		w.i = end
 		return
 	}
-	if algorithmOnly[name] && !slices.ContainsFunc(w.stack, func(f frame) bool { return f.kind == 'e' && f.name == "algorithmic" }) && !w.own.Commands[name] {
-		w.l.mended("C01", `\`+name+" outside an algorithm was dropped")
+	if algorithmOnly[name] && !w.own.Commands[name] && !w.algorithmStep(name) {
 		w.i = end
 		return
 	}
-	known := allowed[name] || mathOnly[name] || len(name) == 1 || w.own.Commands[name]
+	if accentLetters[name] && !w.own.Commands[name] {
+		w.accent(name, end)
+		return
+	}
+	known := allowed[name] || mathOnly[name] || w.own.Commands[name]
 	switch {
 	case !known:
 		w.l.mended("C01", `the command \`+clip(name)+" was dropped, its text kept")
@@ -166,6 +191,40 @@ func (w *weaver) word(name string, end int) {
 	}
 }
 
+// accentLetters are accents that are named by a letter.
+var accentLetters = set("b c d H k r t u v")
+
+func (w *weaver) accent(name string, end int) {
+	w.i = end
+	j := tex.SkipSpace(w.s, end)
+	switch {
+	case w.inMath() && name == "d": // many write the differential so
+		w.put(`\mathrm{d}`)
+	case w.inMath() || j >= len(w.s) || !tex.IsLetter(w.s[j]) && w.s[j] != '{' && w.s[j] != '\\':
+		w.l.mended("C01", `the accent \`+name+" had no letter and was removed")
+	default:
+		w.put(`\` + name)
+	}
+}
+
+// aside writes a footnote of a heading or a caption, where none can stand, in parentheses.
+func (w *weaver) aside(end int) {
+	w.i = end
+	j := tex.SkipSpace(w.s, end)
+	inside, stop, ok := tex.Group(w.s, j)
+	if !ok || j >= len(w.s) || w.s[j] != '{' {
+		return
+	}
+	w.l.mended("C01", "a footnote in a heading or caption was put in parentheses")
+	inner := &weaver{l: w.l, own: w.own, s: inside, atom: -1, stack: []frame{{kind: 'g', mode: 't', short: 'j'}}}
+	for inner.i < len(inner.s) {
+		inner.step()
+	}
+	inner.closeTo(1, true)
+	w.put(" (" + strings.TrimSpace(string(inner.out)) + ")")
+	w.i = stop
+}
+
 func clip(s string) string { return s[:min(len(s), 40)] }
 
 func (w *weaver) groupMode(mode byte, at int) {
@@ -178,15 +237,19 @@ func (w *weaver) groupMode(mode byte, at int) {
 func (w *weaver) raw(name string, n int) {
 	c := tex.ReadCall(w.s, w.i, n)
 	if len(c.Args) < n || unfit(w.s[c.Start:c.End]) || strings.ContainsAny(strings.Join(c.Args, ""), "%$#&") && name != "measured" && name != "url" {
-		w.l.mended("R01", `\`+name+" without a proper argument was removed")
 		_, w.i = tex.CommandAt(w.s, w.i)
+		if name == "measured" || name == "setting" || name == "counted" { // it prints a gap, and goes back to the model
+			w.put(`\` + name + "{}")
+			return
+		}
+		w.l.mended("R01", `\`+name+" without a proper argument was removed")
 		return
 	}
 	if rules[name] && !w.rule(name) {
 		w.i = c.End
 		return
 	}
-	if name == "url" && !strings.HasPrefix(c.Args[0], "http") {
+	if name == "url" && !webLink.MatchString(c.Args[0]) {
 		w.l.mended("C03", "a link that is neither http nor https was removed")
 		w.i = c.End
 		return
@@ -194,6 +257,8 @@ func (w *weaver) raw(name string, n int) {
 	w.put(escapePercent(w.s[c.Start:c.End]))
 	w.i = c.End
 }
+
+var webLink = regexp.MustCompile(`^\s*https?://`)
 
 // unfit says whether raw arguments hold what they cannot: paragraphs, environments.
 func unfit(s string) bool {

@@ -20,7 +20,7 @@ textquotedblleft textquotedblright texorpdfstring nulliusmark nulliusgap allowbr
 toprule midrule bottomrule cmidrule hline cline multicolumn multirow tabularnewline resizebox setlength tabcolsep linewidth textwidth columnwidth
 textheight measured setting counted cited need interp compare LaTeX TeX
 State Statex If EndIf Else ElsIf For ForAll EndFor While EndWhile Repeat Until Require Ensure Return Comment Function EndFunction Procedure
-EndProcedure Call`)
+EndProcedure Call dag ddag pounds slash enspace thinspace textasteriskcentered textquotesingle textregistered texttrademark`)
 
 // algorithmOnly are commands that mean nothing outside algorithmic.
 var algorithmOnly = set(`State Statex If EndIf Else ElsIf For ForAll EndFor While EndWhile Repeat Until Require Ensure Return Comment Function EndFunction

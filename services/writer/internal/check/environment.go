@@ -12,24 +12,35 @@ var captionField = regexp.MustCompile(`\bcaption\s*=\s*\{`)
 
 func (w *weaver) begin() {
 	c := tex.ReadCall(w.s, w.i, 1)
-	start := w.i
 	_, w.i = tex.CommandAt(w.s, w.i)
 	if len(c.Args) == 0 || c.HasOption {
 		w.l.mended("E02", `\begin without a name was removed`)
 		return
 	}
 	w.i = c.End
-	name := w.nameOf(strings.TrimSpace(c.Args[0]))
+	written := strings.TrimSpace(c.Args[0])
+	if !w.own.Environments[written] {
+		switch {
+		case code[written]:
+			w.verbatim(written)
+			return
+		case drawn[written]:
+			w.dropEnvironment(written)
+			return
+		}
+	}
+	name := w.nameOf(written)
 	switch {
-	case name == "verbatim":
-		w.verbatim(start)
-		return
 	case name == "measuredtable":
 		w.measuredTable()
 		return
 	case name == "" || w.misplaced(name):
-		w.stack = append(w.stack, frame{kind: 'd', name: strings.TrimSpace(c.Args[0]), at: len(w.out)})
+		w.skipArguments(written)
+		w.stack = append(w.stack, frame{kind: 'd', name: written, at: len(w.out)})
 		return
+	}
+	if name != written {
+		w.skipArguments(written)
 	}
 	isMath := environments[name]
 	auto := false
@@ -40,18 +51,61 @@ func (w *weaver) begin() {
 		w.stack = append(w.stack, frame{kind: 'D', auto: true, at: len(w.out)})
 		auto = true
 	}
-	loose := !strings.Contains(w.s[w.i:], `\end{`+strings.TrimSpace(c.Args[0])+"}")
 	w.put(`\begin{` + name + "}")
-	f := frame{kind: 'e', name: name, loose: loose, auto: auto}
+	f := frame{kind: 'e', name: name, alias: written, loose: !closes(w.s[w.i:], written), auto: auto}
 	w.envArguments(&f)
 	f.at = len(w.out)
 	w.stack = append(w.stack, f)
+}
+
+// closes says whether an environment that has begun ends in the rest of the text, those of its name inside it passed over.
+func closes(rest, name string) bool {
+	opening, closing := `\begin{`+name+"}", `\end{`+name+"}"
+	for depth := 1; ; {
+		end := strings.Index(rest, closing)
+		if end < 0 {
+			return false
+		}
+		if begin := strings.Index(rest[:end], opening); begin >= 0 {
+			depth++
+			rest = rest[begin+len(opening):]
+			continue
+		}
+		if depth--; depth == 0 {
+			return true
+		}
+		rest = rest[end+len(closing):]
+	}
+}
+
+// skipArguments passes over the arguments of an environment that is not kept under its name.
+func (w *weaver) skipArguments(written string) {
+	other, known := foreignEnvironments[written]
+	if j := tex.SkipSpace(w.s, w.i); j < len(w.s) && w.s[j] == '[' && (other.name == "" || other.skip > 0) {
+		if _, end, ok := tex.Group(w.s, j); ok {
+			w.i = end
+		}
+	}
+	for range other.skip {
+		j := tex.SkipSpace(w.s, w.i)
+		if _, end, ok := tex.Group(w.s, j); known && ok {
+			w.i = end
+		}
+	}
 }
 
 // nameOf returns the environment that was meant, empty if none comes near.
 func (w *weaver) nameOf(name string) string {
 	if _, ok := environments[name]; ok || w.own.Environments[name] {
 		return name
+	}
+	if other, ok := foreignEnvironments[name]; ok {
+		if other.name == "" {
+			w.l.mended("E02", "the environment "+name+" was removed, its text kept")
+		} else {
+			w.l.mended("E02", "the environment "+name+" was read as "+other.name)
+		}
+		return other.name
 	}
 	best, score := "", 0.8
 	names := make([]string, 0, len(environments))
@@ -281,7 +335,7 @@ func (w *weaver) end() {
 	name := strings.TrimSpace(c.Args[0])
 	for k := len(w.stack) - 1; k >= 0; k-- {
 		f := w.stack[k]
-		if f.kind != 'e' && f.kind != 'd' || f.name != name && !(f.kind == 'e' && similarity(f.name, name) >= 0.8 && !w.openNamed(name)) {
+		if f.kind != 'e' && f.kind != 'd' || f.name != name && f.alias != name && !(f.kind == 'e' && similarity(f.name, name) >= 0.8 && !w.openNamed(name)) {
 			continue
 		}
 		w.closeTo(k+1, true)
@@ -295,7 +349,7 @@ func (w *weaver) end() {
 }
 
 func (w *weaver) openNamed(name string) bool {
-	return slices.ContainsFunc(w.stack, func(f frame) bool { return (f.kind == 'e' || f.kind == 'd') && f.name == name })
+	return slices.ContainsFunc(w.stack, func(f frame) bool { return (f.kind == 'e' || f.kind == 'd') && (f.name == name || f.alias == name) })
 }
 
 // endEnvironment writes the end of an environment, after what it lacks.
@@ -308,12 +362,22 @@ func (w *weaver) endEnvironment(f frame) {
 			w.out = slices.Insert(w.out, f.at, []byte("\n\\item ")...)
 		}
 	}
+	if f.name == "algorithmic" {
+		w.endBlocks(f)
+		if !startsStatement(strings.TrimSpace(string(w.out[f.at:]))) {
+			w.l.mended("E03", "an algorithm without a first statement got one")
+			w.out = slices.Insert(w.out, f.at, []byte("\n\\State ")...)
+		}
+	}
 	if most := max(f.most, f.cells) + 1; f.spec > 0 && (strings.HasPrefix(f.name, "tabular") || f.name == "array") && most > f.cols {
 		if f.cols > 0 {
 			w.l.mended("T01", "a table with more cells than columns got more columns")
 		}
-		w.out = slices.Insert(w.out, f.spec, []byte(strings.Repeat("c", min(most-f.cols, 60)))...)
+		added := min(most-f.cols, 60)
+		w.out = slices.Insert(w.out, f.spec, []byte(strings.Repeat("c", added))...)
+		f.at, f.cols = f.at+added, f.cols+added
 	}
+	w.clampRules(f)
 	if len(w.out) > 0 && w.out[len(w.out)-1] != '\n' && f.loose {
 		w.put("\n")
 	}
@@ -322,20 +386,6 @@ func (w *weaver) endEnvironment(f frame) {
 		w.stack = w.stack[:len(w.stack)-1]
 		w.put(`\]`)
 	}
-}
-
-func (w *weaver) verbatim(start int) {
-	const closing = `\end{verbatim}`
-	j := strings.Index(w.s[w.i:], closing)
-	if j < 0 {
-		w.l.mended("E01", "the environment verbatim was closed")
-		w.put(`\begin{verbatim}` + strings.TrimRight(w.s[w.i:], "\n") + "\n" + closing)
-		w.i = len(w.s)
-		return
-	}
-	stop := w.i + j + len(closing)
-	w.put(w.s[start:stop])
-	w.i = stop
 }
 
 // measuredTable copies a generated table's description; its caption is text like any other.

@@ -66,6 +66,23 @@ func (w *weaver) delimiter(name string, end int) {
 	w.i = j
 }
 
+// inDisplay says whether the text stands in a display, outside its groups.
+func (w *weaver) inDisplay() bool {
+	for k := len(w.stack) - 1; k >= 0; k-- {
+		switch f := w.stack[k]; f.kind {
+		case 'm', 'p':
+			return false
+		case 'D':
+			return true
+		case 'e':
+			return environments[f.name] && !innerMath[f.name]
+		case 'g':
+			return false
+		}
+	}
+	return false
+}
+
 // mathInText wraps a mathematical command with its groups and scripts.
 func (w *weaver) mathInText(name string, end int) {
 	w.l.mended("M03", `\`+name+" in text became a formula")

@@ -3,6 +3,7 @@ package check
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"nullius.dev/services/writer/internal/tex"
@@ -68,6 +69,7 @@ func (l *List) References(s string, labels []string) string {
 		}
 		return `\` + name + "{" + strings.Join(kept, `}, \`+name+"{") + "}"
 	})
+	s = loneRef.ReplaceAllString(s, "$1")
 	var b strings.Builder
 	last := 0
 	for _, m := range danglings.FindAllStringIndex(s, -1) {
@@ -80,6 +82,8 @@ func (l *List) References(s string, labels []string) string {
 	}
 	return b.String() + s[last:]
 }
+
+var loneRef = regexp.MustCompile(`,[~\s]*\x00(?:[~\s]*,[~\s]*\x00)*[~\s]*([,.;:])`)
 
 // instead is what stands for a reference to nothing, with the word before it.
 func instead(dangling string) string {
@@ -135,7 +139,7 @@ func nearLabel(want string, labels []string) string {
 
 // Unlabel removes labels that stand in the paper already; seen spans it.
 func (l *List) Unlabel(s string, seen map[string]bool) string {
-	return tex.Replace(s, map[string]int{"label": 1}, func(c tex.Call) string {
+	s = tex.Replace(s, map[string]int{"label": 1}, func(c tex.Call) string {
 		if len(c.Args) == 0 {
 			return ""
 		}
@@ -147,6 +151,35 @@ func (l *List) Unlabel(s string, seen map[string]bool) string {
 		seen[name] = true
 		return `\label{` + name + "}"
 	})
+	return l.tableLabels(s, seen)
+}
+
+// tableLabels gives the label of a generated table a number where the paper has the label already.
+func (l *List) tableLabels(s string, seen map[string]bool) string {
+	var b strings.Builder
+	last := 0
+	for _, m := range tableHead.FindAllStringIndex(s, -1) {
+		inside, _, ok := tex.Group(s, m[1]-1)
+		if !ok {
+			continue
+		}
+		at := tableLabel.FindStringSubmatchIndex(inside)
+		if at == nil {
+			continue
+		}
+		name := inside[at[2]:at[3]]
+		other := name
+		for k := 2; seen[other]; k++ {
+			other = name + "-" + strconv.Itoa(k)
+		}
+		seen[other] = true
+		if other != name {
+			l.mended("R02", "a label that stands twice got a number: "+clip(name))
+			b.WriteString(s[last:m[1]+at[2]] + other)
+			last = m[1] + at[3]
+		}
+	}
+	return b.String() + s[last:]
 }
 
 // Cites drops keys outside the closed set, and citations that keep none. It returns the keys that stayed, in order of use.
@@ -185,11 +218,16 @@ func (l *List) Cites(s string, known func(string) (string, bool)) (string, []str
 		}
 		return out + "{" + strings.Join(kept, ",") + "}"
 	})
-	s = emptyCite.ReplaceAllString(s, "")
-	return s, used
+	return DropEmptyCites(s), used
 }
 
 var emptyCite = regexp.MustCompile(`[~ \t\n]*\([~\s]*\x01[~\s]*\)|[~ ]*\x01`)
 
 // DropEmptyCites removes the marks that stand where a citation was not found.
-func DropEmptyCites(s string) string { return emptyCite.ReplaceAllString(s, "") }
+func DropEmptyCites(s string) string {
+	s = loneComma.ReplaceAllString(s, "$1")
+	return emptyCite.ReplaceAllString(s, "")
+}
+
+// loneComma is a place in a list that nothing is left for.
+var loneComma = regexp.MustCompile(`,[~\s]*\x01(?:[~\s]*,[~\s]*\x01)*[~\s]*([,.;:])`)

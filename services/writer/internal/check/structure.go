@@ -30,6 +30,10 @@ type frame struct {
 	most   int
 	lefts  int
 	need   int // groups that the command in front still needs behind this one
+	alias  string
+	blocks []string // of an algorithm: what is open
+	short  byte     // the group cannot hold a paragraph: 's' of a style, 'h' of a heading, 'j' of a caption
+	head   int      // offset in the output of the command that the group belongs to
 }
 
 type weaver struct {
@@ -48,6 +52,7 @@ type weaver struct {
 // Structure makes a body balanced: every group, environment and formula closes, only allowed commands stay, special characters are escaped. What
 // is clean keeps its bytes, and a second pass changes nothing.
 func (l *List) Structure(s string, own Known) string {
+	s = l.translate(l.unwrapTables(s), own)
 	w := &weaver{l: l, own: own, s: s, atom: -1}
 	for w.i < len(w.s) {
 		at := w.i
@@ -117,6 +122,9 @@ func (w *weaver) step() {
 		}
 		_, n := utf8.DecodeRuneInString(w.s[w.i:])
 		t, dropped := tex.Unicode(w.s[w.i:w.i+n], w.inMath())
+		if dropped > 0 && w.otherScript() {
+			return
+		}
 		if dropped > 0 {
 			w.l.mended("F05", "characters that the fonts lack were dropped")
 		} else {
@@ -162,9 +170,35 @@ func (w *weaver) environment() *frame {
 func (w *weaver) open() {
 	_, _, ok := tex.Group(w.s, w.i)
 	w.i++
+	short, head := w.argumentOf()
 	w.put("{")
-	w.stack = append(w.stack, frame{kind: 'g', mode: w.pending, loose: !ok, at: len(w.out), need: max(0, w.wants-1)})
+	w.stack = append(w.stack, frame{kind: 'g', mode: w.pending, loose: !ok, at: len(w.out), need: max(0, w.wants-1), short: short, head: head})
 	w.pending, w.wants = 0, 0
+}
+
+var shortCommand = regexp.MustCompile(`\\(text[a-z]{2,}|emph|underline|mbox|text|(?:sub){1,2}section|(?:sub)?paragraph|caption)\*?[ \t]*(?:\[[^\[\]]*\])?\s*$`)
+
+// argumentOf says what kind of command the group that opens now belongs to, and where that command stands.
+func (w *weaver) argumentOf() (short byte, head int) {
+	from := max(0, len(w.out)-200)
+	m := shortCommand.FindSubmatchIndex(w.out[from:])
+	if m == nil {
+		return 0, 0
+	}
+	switch name := string(w.out[from+m[2] : from+m[3]]); {
+	case name == "caption":
+		short = 'j'
+	case strings.HasSuffix(name, "section"), strings.HasSuffix(name, "paragraph"):
+		short = 'h'
+	default:
+		short = 's'
+	}
+	return short, from + m[0]
+}
+
+// moving says whether the text goes into a heading or a caption.
+func (w *weaver) moving() bool {
+	return slices.ContainsFunc(w.stack, func(f frame) bool { return f.short == 'h' || f.short == 'j' })
 }
 
 func (w *weaver) closeGroup() {
@@ -175,6 +209,11 @@ func (w *weaver) closeGroup() {
 			f := w.stack[k]
 			w.stack = w.stack[:k]
 			w.rights(f)
+			if f.short == 'h' && strings.TrimSpace(string(w.out[f.at:])) == "" {
+				w.l.mended("E05", "a heading without words was removed")
+				w.out = w.out[:f.head]
+				return
+			}
 			w.put("}")
 			w.arguments(f.need)
 			w.scripted(f.script)
@@ -239,12 +278,14 @@ func (w *weaver) newline() {
 		return
 	}
 	for k, f := range w.stack {
-		if f.loose || f.kind == 'm' || f.kind == 'p' {
+		if f.loose || f.kind == 'm' || f.kind == 'p' || f.short == 's' || f.short == 'h' {
 			w.closeTo(k, true)
 			break
 		}
 	}
-	if w.inMath() {
+	if w.moving() {
+		w.put("\n")
+	} else if w.inMath() {
 		w.l.mended("M02", "a blank line in a formula was removed")
 		w.put("\n")
 	} else {
@@ -336,110 +377,4 @@ func (w *weaver) ampersand() {
 	}
 	w.l.mended("F06", "a bare & was escaped")
 	w.put(`\&`)
-}
-
-// percent tells a comment from a percent sign that somebody forgot to escape.
-func (w *weaver) percent() {
-	start := strings.LastIndexByte(w.s[:w.i], '\n') + 1
-	before := strings.TrimRight(w.s[start:w.i], " \t")
-	end := strings.IndexByte(w.s[w.i:], '\n')
-	if end < 0 {
-		end = len(w.s) - w.i
-	}
-	after := w.s[w.i+1 : w.i+end]
-	switch {
-	case before == "": // a comment line goes: nobody reads it, and it may hide text
-		w.i += end
-	case strings.TrimSpace(after) == "":
-		rest := w.s[min(w.i+end, len(w.s)):]
-		if w.i += end; strings.TrimSpace(rest) != "" && strings.TrimLeft(rest, " \t") != "" && !strings.HasPrefix(strings.TrimLeft(rest[1:], " \t\r"), "\n") { // it joins the lines; at the end it would swallow what we add
-			w.put("%")
-		}
-	case strings.IndexByte("0123456789}$", before[len(before)-1]) < 0 && len(before) < w.i-start && strings.HasPrefix(after, " "):
-		w.l.mended("F06", "a comment behind text was removed")
-		w.i += end
-	default:
-		w.l.mended("F06", "a bare % was escaped")
-		w.put(`\%`)
-		w.i++
-	}
-}
-
-func (w *weaver) tilde() {
-	w.i++
-	lead := len(w.out) == 0 || strings.IndexByte(" \n(", w.out[len(w.out)-1]) >= 0
-	if lead && w.i < len(w.s) && (w.s[w.i] >= '0' && w.s[w.i] <= '9' || w.s[w.i] == '\\') && !w.inMath() {
-		w.l.mended("F06", "a bare ~ became a sign")
-		w.put(`\ensuremath{\sim}`)
-		return
-	}
-	w.put("~")
-}
-
-// script writes a sub- or superscript; a second one on the same atom gets an empty atom of its own.
-func (w *weaver) script(c byte) {
-	w.i++
-	if !w.inMath() {
-		w.l.mended("F06", "a bare "+string(c)+" was escaped")
-		w.put(map[byte]string{'_': `\_`, '^': `\textasciicircum{}`}[c])
-		return
-	}
-	j := w.i
-	for j < len(w.s) && (w.s[j] == ' ' || w.s[j] == '\n' && !blankLine.MatchString(w.s[j:min(len(w.s), j+3)])) {
-		j++
-	}
-	if j >= len(w.s) || strings.IndexByte("}$&^_\n", w.s[j]) >= 0 || strings.HasPrefix(w.s[j:], `\end`) || strings.HasPrefix(w.s[j:], `\)`) ||
-		strings.HasPrefix(w.s[j:], `\]`) || strings.HasPrefix(w.s[j:], `\\`) {
-		w.l.mended("M02", "a script without text was removed")
-		return
-	}
-	if w.atom != len(w.out) {
-		w.sup, w.sub = false, false
-	}
-	if c == '^' && w.sup || c == '_' && w.sub {
-		w.l.mended("M02", "a double script was split")
-		w.put("{}")
-		w.sup, w.sub = false, false
-	}
-	w.put(string(c))
-	w.i = j
-	switch {
-	case w.s[j] == '{':
-		w.open()
-		w.stack[len(w.stack)-1].script = c
-	case w.plainScript(j):
-		w.step()
-		w.scripted(c)
-	case w.s[j] == '\\' || w.s[j] >= 0x80 || w.s[j] == '%' || w.s[j] == '#':
-		before := len(w.stack)
-		w.put("{")
-		w.step()
-		if len(w.stack) == before {
-			w.put("}")
-			w.scripted(c)
-		} else { // the step opened something: let it close first
-			w.stack = slices.Insert(w.stack, before, frame{kind: 'g', loose: true, script: c, at: len(w.out)})
-		}
-	default:
-		w.put(w.s[j : j+1])
-		w.i++
-		w.scripted(c)
-	}
-}
-
-func (w *weaver) scripted(c byte) {
-	if c == 0 {
-		return
-	}
-	w.sup, w.sub = w.sup || c == '^', w.sub || c == '_'
-	w.atom = len(w.out)
-}
-
-// plainScript says whether the command at j is a script by itself, as in x^\top.
-func (w *weaver) plainScript(j int) bool {
-	if w.s[j] != '\\' {
-		return false
-	}
-	name, _ := tex.CommandAt(w.s, j)
-	return mathOnly[name] && arity[name] == 0 && name != "left" && name != "right"
 }

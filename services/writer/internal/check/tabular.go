@@ -1,6 +1,8 @@
 package check
 
 import (
+	"regexp"
+	"strconv"
 	"strings"
 
 	"nullius.dev/services/writer/internal/tex"
@@ -15,6 +17,9 @@ func (w *weaver) lineBreak(end int) {
 	w.i = end
 	e := w.environment()
 	if e == nil && !w.inMath() {
+		if m := breakSpace.FindString(w.s[end:]); m != "" {
+			w.i += len(m)
+		}
 		w.put(" ")
 		return
 	}
@@ -42,6 +47,11 @@ func (w *weaver) span(name string, end int) {
 		return
 	}
 	if name == "multicolumn" {
+		if !w.cellBegins(e) {
+			w.l.mended("T01", `a \multicolumn inside a cell was removed, its text kept`)
+			w.i = c.End
+			return
+		}
 		n := 0
 		for _, d := range c.Args[0] {
 			if d >= '0' && d <= '9' {
@@ -52,6 +62,17 @@ func (w *weaver) span(name string, end int) {
 	}
 	w.put(escapePercent(w.s[c.Start:c.End]))
 	w.i = c.End
+}
+
+// cellBegins says whether nothing stands in the cell yet.
+func (w *weaver) cellBegins(e *frame) bool {
+	cell := string(w.out[e.at:])
+	for _, sep := range []string{"&", `\\`} {
+		if j := strings.LastIndex(cell, sep); j >= 0 {
+			cell = cell[j+len(sep):]
+		}
+	}
+	return strings.TrimSpace(leadingRules.ReplaceAllString(cell, "")) == ""
 }
 
 // rule puts a missing line end in front of a rule and says whether a rule may stand here.
@@ -82,4 +103,31 @@ func ruleEnd(t string) bool {
 		}
 	}
 	return false
+}
+
+var (
+	breakSpace   = regexp.MustCompile(`^[ \t]*\[[0-9.\s-]*(?:pt|ex|em|mm|cm|in)\]`)
+	leadingRules = regexp.MustCompile(`^(?:\s*(?:\[[^\]]*\]|\\(?:hline|toprule|midrule|bottomrule|(?:cline|cmidrule)(?:\([a-z]*\))?\{[^{}]*\})))*`)
+	ruleRange    = regexp.MustCompile(`(\\(?:cline|cmidrule)(?:\([a-z]*\))?)\{(\d+)-(\d+)\}`)
+)
+
+// clampRules keeps rules that span columns inside the table.
+func (w *weaver) clampRules(f frame) {
+	if f.cols == 0 || f.at > len(w.out) || !strings.HasPrefix(f.name, "tabular") && f.name != "array" {
+		return
+	}
+	body := ruleRange.ReplaceAllStringFunc(string(w.out[f.at:]), func(rule string) string {
+		m := ruleRange.FindStringSubmatch(rule)
+		from, err1 := strconv.Atoi(m[2])
+		to, err2 := strconv.Atoi(m[3])
+		if err1 == nil && err2 == nil && from >= 1 && from <= to && to <= f.cols {
+			return rule
+		}
+		w.l.mended("T02", "a rule over columns that the table lacks was shortened")
+		if err1 != nil || from < 1 || from > f.cols {
+			return ""
+		}
+		return m[1] + "{" + m[2] + "-" + strconv.Itoa(f.cols) + "}"
+	})
+	w.out = append(w.out[:f.at], body...)
 }

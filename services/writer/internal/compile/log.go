@@ -29,6 +29,7 @@ var (
 	multiLabel = regexp.MustCompile("LaTeX Warning: Label `([^']*)' multiply defined")
 	overfull   = regexp.MustCompile(`^Overfull \\[hv]box \(([0-9.]+)pt too (?:wide|high)\)(?:.*?at lines? (\d+))?`)
 	missingSty = regexp.MustCompile("File `([^']+)' not found")
+	tooLarge   = regexp.MustCompile(`LaTeX Warning: Float too large for page by ([0-9.]+)pt on input line (\d+)`)
 	runaway    = regexp.MustCompile(`^Runaway (?:argument|text|definition|preamble)`)
 	outputLine = regexp.MustCompile(`Output written on \S+ \((\d+) pages?`)
 )
@@ -91,6 +92,11 @@ func ReadLog(log string) []Problem {
 			if pt > 2 {
 				add(Problem{ID: "P02", Line: n, Points: pt, Text: "a line or float is " + m[1] + " pt too wide or too high"})
 			}
+		case tooLarge.MatchString(line):
+			m := tooLarge.FindStringSubmatch(line)
+			pt, _ := strconv.ParseFloat(m[1], 64)
+			n, _ := strconv.Atoi(m[2])
+			add(Problem{ID: "P02", Line: n, Points: pt, Text: "a float is " + m[1] + " pt higher than the page, so its end cannot be read"})
 		case undefRef.MatchString(line):
 			m := undefRef.FindStringSubmatch(line)
 			n, _ := strconv.Atoi(m[2])

@@ -16,6 +16,7 @@ func TestReadLog(t *testing.T) {
 		{"an environment that ended elsewhere", "./template.tex:90: LaTeX Error: \\begin{itemize} on input line 80 ended by \\end{document}.", "L01", 80},
 		{"a style that is missing", "./template.tex:3: LaTeX Error: File `foo.sty' not found.", "L04", 3},
 		{"a box that is too wide", "Overfull \\hbox (31.5pt too wide) in paragraph at lines 12--14", "P02", 12},
+		{"a float that is too high", "LaTeX Warning: Float too large for page by 211.2pt on input line 88.", "P02", 88},
 		{"an undefined reference", "LaTeX Warning: Reference `fig:x' on page 1 undefined on input line 7.", "R01", 7},
 		{"an undefined citation", "Package natbib Warning: Citation `k' on page 1 undefined on input line 9.", "B02", 9},
 		{"the end within a group", "(\\end occurred inside a group at level 1)", "L01", 0},

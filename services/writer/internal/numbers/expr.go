@@ -61,7 +61,7 @@ func (r *Record) Eval(expr string) (Value, error) {
 
 // cleanExpr undoes what models do to ids in LaTeX.
 func cleanExpr(s string) string {
-	return strings.TrimSpace(strings.NewReplacer(`\_`, "_", `\,`, "", "\n", " ", "\t", " ", "{", "", "}", "", "$", "", `\%`, "%").Replace(s))
+	return strings.TrimSpace(strings.NewReplacer(`\measured`, "", `\texttt`, "", `\text`, "", `\mathrm`, "", `\_`, "_", `\,`, "", "\n", " ", "\t", " ", "{", "", "}", "", "$", "", `\%`, "%").Replace(s))
 }
 
 type parser struct {

@@ -26,20 +26,21 @@ var opaque = map[string]int{
 	"cite": 1, "citep": 1, "citet": 1, "citealp": 1, "citealt": 1, "citeauthor": 1, "citeyear": 1, "citeyearpar": 1, "nocite": 1,
 	"includegraphics": 1, "url": 1, "href": 1, "vspace": 1, "hspace": 1, "setlength": 2, "addtolength": 2, "resizebox": 2, "scalebox": 1,
 	"cmidrule": 1, "cline": 1, "multicolumn": 2, "multirow": 2, "rule": 2, "cited": 2, "compare": 2, "nulliusgap": 1, "nulliusmark": 1, "hypersetup": 1,
-	"setcounter": 2, "parbox": 1, "fontsize": 2, "bibliography": 1, "bibliographystyle": 1, "usepackage": 1, "tag": 1, "rowcolor": 1,
+	"setcounter": 2, "parbox": 1, "fontsize": 2, "bibliography": 1, "bibliographystyle": 1, "usepackage": 1, "rowcolor": 1,
 }
 
 var (
-	envArgs      = regexp.MustCompile(`\\(?:begin|end)\s*\{[A-Za-z*]+\}(?:\s*\[[^\]]*\])?`)
+	envArgs      = regexp.MustCompile(`\\begin\s*\{(?:figure|table|algorithm|algorithmic|itemize|enumerate)\*?\}\s*\[[^\]]*\]|\\(?:begin|end)\s*\{[A-Za-z*]+\}`)
 	columnSpec   = regexp.MustCompile(`\\begin\s*\{(?:tabular\*?|tabularx|array|minipage|subfigure|wrapfigure|adjustbox|enumerate|algorithmic)\}(?:\s*\[[^\]]*\])?(?:\s*\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}){1,2}`)
 	lineSkip     = regexp.MustCompile(`\\\\\*?\s*\[[^\]]*\]`)
 	ruleSpan     = regexp.MustCompile(`\\cmidrule\s*\([a-z]*\)`)
 	tabularEnv   = regexp.MustCompile(`(?s)\\begin\s*\{(tabular\*?|tabularx|array)\}.*?\\end\s*\{(tabular\*?|tabularx|array)\}`)
-	subscript    = regexp.MustCompile(`_\s*(\{\s*[0-9]{1,2}\s*\}|[0-9])`)
-	smallPower   = regexp.MustCompile(`[A-Za-z)}\]|]\s*\^\s*(\{\s*-?[12]\s*\}|[12])`)
+	subscript    = regexp.MustCompile(`(?:[A-Za-z)\]|']|[^{\s]\}|\^[A-Za-z*])\s*(?:_|\\textsubscript)\s*(\{\s*[0-9]{1,2}\s*\}|[0-9])`) // an index of something
+	smallPower   = regexp.MustCompile(`(?:[A-Za-z)\]|]|[^{\s]\})\s*(?:\^|\\textsuperscript)\s*(\{\s*-?[12]\s*\}|[12])`)
 	romanPattern = regexp.MustCompile(`\b[IVX]{2,}\b`)
 	numberWords  = regexp.MustCompile(`(?i)\b(thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[- ](?:one|two|three|four|five|six|seven|eight|nine))?|hundreds?|thousands?|millions?|billions?|dozens?)\b`)
-	numberToken  = regexp.MustCompile(`[0-9]+(?:(?:\.|,|\{,\}|\\,)[0-9]+)*`)
+	numberToken  = regexp.MustCompile(`\.?[0-9]+(?:(?:\.|,|\{,\}|\\,)[0-9]+)*(?:[eE][-+]?[0-9]+)?`)
+	verbatimEnv  = regexp.MustCompile(`(?s)\\begin\{verbatim\*?\}(.*?)\\end\{verbatim\*?\}`)
 	percentAfter = regexp.MustCompile(`^\s*(?:\\,|~|\$|\{|\})*\s*(?:\\%|percent\b|per cent\b)`)
 	timesAfter   = regexp.MustCompile(`^\s*(?:\\,|~|\$|\{|\})*\s*(?:\\times\b|x\b|\\texttimes\b)`)
 	commonNames  = []string{"L1", "L2", "F1", "R2", "1D", "2D", "3D", "1-D", "2-D", "3-D"}
@@ -93,9 +94,12 @@ func (r *Record) Literals(src string, strict bool) []Literal {
 	blankAll(text, smallPower)
 	s := string(text)
 	for _, m := range numberToken.FindAllStringIndex(s, -1) {
+		if s[m[0]] == '.' && m[0] > 0 && (tex.IsLetter(s[m[0]-1]) || s[m[0]-1] == '.' || s[m[0]-1] == ']' || s[m[0]-1] == ')') { // the end of a sentence or of "Fig."
+			m[0]++
+		}
 		l := Literal{ID: "N01", Start: m[0], End: m[1], Text: src[m[0]:m[1]]}
 		rest := s[m[1]:]
-		hard := strict || inside(zones, m[0]) || strings.ContainsRune(l.Text, '.') || percentAfter.MatchString(rest) || timesAfter.MatchString(rest)
+		hard := strict || inside(zones, m[0]) || strings.ContainsAny(l.Text, ".eE") || percentAfter.MatchString(rest) || timesAfter.MatchString(rest)
 		if !hard {
 			if r.harmless(s, l) {
 				continue
@@ -106,7 +110,23 @@ func (r *Record) Literals(src string, strict bool) []Literal {
 		out = append(out, l)
 	}
 	out = append(out, foreignDigits(s, strict, zones)...)
+	out = append(out, r.verbatimNumbers(src, strict)...)
 	slices.SortFunc(out, func(a, b Literal) int { return a.Start - b.Start })
+	return out
+}
+
+// verbatimNumbers finds numbers in text that TeX does not read. No mark can stand in it, so theirs stands behind it.
+func (r *Record) verbatimNumbers(src string, strict bool) []Literal {
+	var out []Literal
+	for _, m := range verbatimEnv.FindAllStringSubmatchIndex(src, -1) {
+		text := []byte(src[m[2]:m[3]])
+		blankNames(text, r.names)
+		for _, n := range numberToken.FindAll(text, -1) {
+			if strict || strings.ContainsAny(string(n), ".eE") {
+				out = append(out, Literal{ID: "N01", Start: m[1], End: m[1], Text: string(n), Near: r.candidates(string(n))})
+			}
+		}
+	}
 	return out
 }
 
@@ -114,7 +134,7 @@ func inside(zones [][2]int, i int) bool {
 	return slices.ContainsFunc(zones, func(z [2]int) bool { return z[0] <= i && i < z[1] })
 }
 
-// strictZones are captions, tables and headings in a section that is not strict itself.
+// strictZones are captions and tables in a section that is not strict itself.
 func strictZones(s string) [][2]int {
 	var out [][2]int
 	for _, c := range tex.Calls(s, map[string]int{"caption": 1}) {
@@ -299,7 +319,7 @@ func MarkLiterals(src string, ls []Literal) string {
 			continue
 		}
 		b.WriteString(src[last:l.End])
-		if !strings.HasPrefix(src[l.End:], Mark) {
+		if !strings.HasPrefix(src[l.End:], Mark) && !(l.Start == l.End && l.End == last) {
 			b.WriteString(Mark)
 		}
 		last = l.End

@@ -93,6 +93,23 @@ func TestRecord_Literals(t *testing.T) {
 		{"a whole number elsewhere", "100 points", false, ""},
 		{"a caption elsewhere", `\caption{All 7 of them} 7`, false, "N01"},
 		{"the caption of a generated table", `\begin{measuredtable}{label=tab:1, caption={Has 12}, rows={run_0}, cols={noise_0.3/mse}}\end{measuredtable}`, true, "N01"},
+		{"an exponent", "about 3.1e-2 of it", true, "N01"},
+		{"an exponent elsewhere", "a rate of 3e-4 and .05", false, "N01 N01"},
+		{"a year and a full stop", "in 2019. Fig.7 shows", false, ""},
+		{"a percentage behind a space", `12\,\% or $12$ percent`, true, "N01 N01"},
+		{"about", `$\sim$0.4 and $\approx 7$ and 2.5$\times$`, true, "N01 N01 N01"},
+		{"thousands", `1,234.5 and 1\,000 and 1{,}000`, true, "N01 N01 N01"},
+		{"fractions", `$\frac{3}{4}$ or 7/8`, true, "N01 N01 N01 N01"},
+		{"a number as an index of nothing", `{}$_{88}$ and {}_{77} and a\_9`, true, "N01 N01 N01"},
+		{"a number as a raised text", `\textsuperscript{93} of $x\textsuperscript{2}$`, true, "N01"},
+		{"indices of text", `x\textsubscript{1} and $\hat{y}_{12}$ and $\theta_i^{(1)}$`, true, "N01"},
+		{"a tag of an equation", `\begin{equation} x \tag{0.97} \end{equation}`, true, "N01"},
+		{"the name of a theorem", `\begin{theorem}[Accuracy 0.93] x \end{theorem}`, false, "N01"},
+		{"the place of a float", `\begin{figure}[h!]\begin{enumerate}[1.] x`, true, ""},
+		{"text that TeX does not read", "\\begin{verbatim}\nacc = 0.97 of 40\n\\end{verbatim}", true, "N01 N01"},
+		{"the same elsewhere", "\\begin{verbatim}\nacc = 0.97 of 40\n\\end{verbatim}", false, "N01"},
+		{"an item's mark", `\item[93\%] of them`, true, "N01"},
+		{"a footnote and a heading", `\footnote{7 runs} \subsection{The 8}`, true, "N01 N01"},
 		{"lengths and columns", `\begin{tabular}{p{3cm}l} a \\[2pt] \multicolumn{2}{c}{b} \end{tabular}`, true, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -118,6 +135,66 @@ func TestRecord_Render_table(t *testing.T) {
 	}
 	if len(uses) != 3 || len(problems) != 0 || !strings.HasPrefix(got[uses[1].Offset:], "$0.339") {
 		t.Errorf("uses %v, problems %v", uses, problems)
+	}
+}
+
+func TestMarkLiterals(t *testing.T) {
+	r := record()
+	src := "It is 0.97.\n\\begin{verbatim}\n0.5 and 0.6\n\\end{verbatim}\nMore."
+	if got, want := numbers.MarkLiterals(src, r.Literals(src, true)), "It is 0.97"+numbers.Mark+".\n\\begin{verbatim}\n0.5 and 0.6\n\\end{verbatim}"+numbers.Mark+"\nMore."; got != want {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestRecord_Render_cited(t *testing.T) {
+	quotes := numbers.Abstracts{"k": "We find an accuracy of 0.9 in all cases."}
+	for in, want := range map[string]string{
+		`\cited{k}{an accuracy of 0.9}`: "``an accuracy of 0.9''~\\citep{k}",
+		`\cited{k}{an accuracy of 0.8}`: numbers.Gap + `~\citep{k}`,
+		`\cited{x}{anything}`:           numbers.Gap + `~\citep{x}`,
+	} {
+		got, _, problems := record().Render(in, quotes)
+		if got != want || (len(problems) > 0) != strings.Contains(want, numbers.Gap) {
+			t.Errorf("%s: got %q, problems %v", in, got, problems)
+		}
+	}
+}
+
+func TestRecord_Render_odd(t *testing.T) {
+	for in, want := range map[string]string{
+		`\measured{\measured{run_0/noise_0.3/mse}}`:                          `\ensuremath{0.339}`,
+		`\measured{\texttt{run\_0/noise\_0.3/mse}}`:                          `\ensuremath{0.339}`,
+		`\measured{ run_0 / noise_0.3 / mse }`:                               numbers.Gap,
+		`\measured[digits=2]{run_0/noise_0.3/mse}`:                           `\ensuremath{0.34}`,
+		`\measured[ci]{run_0/noise_0.3/mse}`:                                 `\ensuremath{[0.296, 0.382]}`,
+		`\measured[abs]{diff(run_1/noise_0.3/mse,run_0/noise_0.3/mse)}`:      `\ensuremath{0.109}`,
+		`\measured{ratio(run_1/noise_0.3/mse,run_0/noise_0.3/mse)}`:          `\ensuremath{0.679}`,
+		`\measured[percent]{ratio(run_1/noise_0.3/mse,run_0/noise_0.3/mse)}`: `\ensuremath{67.9\%}`,
+		`\measured{avg(run_0/*/mse)}`:                                        `\ensuremath{0.339}`,
+		`\measured{se(run_0/noise_0.3/mse)}`:                                 `\ensuremath{0.0190}`,
+		`\measured{bestnew/noise_0.3/mse}`:                                   `\ensuremath{0.230}`,
+		`\setting{W}`:                                                        `\ensuremath{5,\allowbreak\ 10}`,
+		`\counted{runs}`:                                                     `1`,
+		`\need{a}{b}`:                                                        ``,
+	} {
+		if got, _, _ := record().Render(in, nil); got != want {
+			t.Errorf("%s: got %q, want %q", in, got, want)
+		}
+	}
+	table := `\begin{measuredtable}{label=tab:m, caption={C}, rows=run_0, run_1, cols=noise_0.3/mse[pm], noise_0.3/tiny}\end{measuredtable}`
+	if got, uses, problems := record().Render(table, nil); len(uses) != 4 || len(problems) != 0 {
+		t.Errorf("lists without braces: %d uses, problems %v\n%s", len(uses), problems, got)
+	}
+}
+
+func TestRecord_Label(t *testing.T) {
+	r := &numbers.Record{Runs: []numbers.Run{{OK: true, Measurements: []numbers.Measurement{{Dataset: "d", Metric: "mse", Value: 1}, {Dataset: "e", Metric: "mse", Value: 1}}}},
+		Metrics: []numbers.Metric{{Dataset: "d", Name: "mse", Direction: numbers.Minimize}, {Name: "mse", Label: "test error"}}}
+	r.Index()
+	for _, id := range []string{"d/mse", "e/mse"} { // an idea names its metric, the template says what people call it
+		if r.Label(id) != "test error" || r.DirectionOf(id) != numbers.Minimize {
+			t.Errorf("%s: %q %v", id, r.Label(id), r.DirectionOf(id))
+		}
 	}
 }
 

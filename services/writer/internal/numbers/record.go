@@ -198,22 +198,26 @@ func (r *Record) DirectionOf(id string) Direction {
 	return Unknown
 }
 
+// metricOf gathers what is told of a pair's metric: the first direction, label and unit, those told for its dataset before those for all.
 func (r *Record) metricOf(id string) (Metric, bool) {
 	c := r.cells[id]
 	if c == nil {
 		return Metric{}, false
 	}
-	for _, m := range r.Metrics {
-		if m.Name == c.metric && (m.Dataset == "" || m.Dataset == c.dataset) && (m.Direction != Unknown || m.Label != "") {
-			return m, true
+	out, found := Metric{Name: c.metric}, false
+	for _, sameDataset := range []bool{true, false} { // a direction told for one dataset holds for the metric
+		for _, m := range r.Metrics {
+			if m.Name != c.metric || sameDataset && m.Dataset != "" && m.Dataset != c.dataset {
+				continue
+			}
+			found = true
+			if out.Direction == Unknown {
+				out.Direction = m.Direction
+			}
+			out.Label, out.Unit = cmp.Or(out.Label, m.Label), cmp.Or(out.Unit, m.Unit)
 		}
 	}
-	for _, m := range r.Metrics { // a direction told for one dataset holds for the metric
-		if m.Name == c.metric {
-			return Metric{Name: m.Name, Direction: m.Direction, Label: m.Label, Unit: m.Unit}, true
-		}
-	}
-	return Metric{}, false
+	return out, found
 }
 
 // Label is what people call a metric.

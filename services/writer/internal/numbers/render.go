@@ -210,7 +210,7 @@ func (w *renderer) put(u Use, inHeading bool) {
 	w.uses = append(w.uses, u)
 }
 
-// cited prints words of a cited abstract as a quotation, if they stand there.
+// cited prints words of a cited abstract as a quotation, if they stand there; else a gap.
 func (w *renderer) cited(c tex.Call, at int) {
 	key, words := strings.TrimSpace(c.Args[0]), strings.TrimSpace(c.Args[1])
 	plain := foldQuote(words)
@@ -222,7 +222,7 @@ func (w *renderer) cited(c tex.Call, at int) {
 		w.b.WriteString("``" + words + "''~\\citep{" + key + "}")
 		return
 	}
-	w.b.WriteString(words + "~\\citep{" + key + "}")
+	w.b.WriteString(Gap + "~\\citep{" + key + "}") // words that nobody wrote may hold numbers that nobody measured
 }
 
 func foldQuote(s string) string {

@@ -27,16 +27,26 @@ const (
 
 func readTable(inside string) tableSpec {
 	var t tableSpec
+	open := "" // a list that came without braces
 	for _, f := range fields(inside) {
 		key, val, ok := strings.Cut(f.text, "=")
 		if !ok {
+			switch open {
+			case "rows":
+				t.rows = append(t.rows, listOf(f.text)...)
+			case "cols":
+				t.cols = append(t.cols, listOf(f.text)...)
+			}
 			continue
 		}
+		open = ""
 		at := f.at + len(key) + 1 + len(val) - len(strings.TrimLeft(val, " \n\t"))
 		val = strings.TrimSpace(val)
 		if strings.HasPrefix(val, "{") && strings.HasSuffix(val, "}") {
 			val = val[1 : len(val)-1]
 			at++
+		} else {
+			open = strings.TrimSpace(key)
 		}
 		switch strings.TrimSpace(key) {
 		case "label":
@@ -231,9 +241,30 @@ func (w *renderer) heads(cols []column) {
 		if label == w.rec.cells[c.id].metric {
 			label = strings.ReplaceAll(label, "_", " ")
 		}
-		w.b.WriteString(" & \\multicolumn{1}{c}{" + Escape(label) + "}")
+		w.b.WriteString(" & " + headOf(label))
 	}
 	w.b.WriteString(" \\\\\n")
+}
+
+const headWidth = 16 // characters of a line of a column's head
+
+// headOf prints a column's head, over several lines if it is long, so that the numbers stand under it.
+func headOf(label string) string {
+	var lines []string
+	for _, word := range strings.Fields(label) {
+		if n := len(lines); n > 0 && len(lines[n-1])+1+len(word) <= headWidth {
+			lines[n-1] += " " + word
+		} else {
+			lines = append(lines, word)
+		}
+	}
+	if len(lines) < 2 {
+		return Escape(label)
+	}
+	for i := range lines {
+		lines[i] = Escape(lines[i])
+	}
+	return `\shortstack[r]{` + strings.Join(lines, `\\`) + "}"
 }
 
 func (w *renderer) row(run Run, cols []column) {

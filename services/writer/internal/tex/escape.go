@@ -123,6 +123,8 @@ var unicodeText = map[rune]string{
 	'⁵': `\textsuperscript{5}`, '⁶': `\textsuperscript{6}`, '⁷': `\textsuperscript{7}`, '⁸': `\textsuperscript{8}`, '⁹': `\textsuperscript{9}`,
 	'⁻': `\textsuperscript{-}`, '₀': `\textsubscript{0}`, '₁': `\textsubscript{1}`, '₂': `\textsubscript{2}`, '₃': `\textsubscript{3}`,
 	'₄': `\textsubscript{4}`, '½': "1/2", '¼': "1/4", '¾': "3/4", '⅓': "1/3", '⅔': "2/3", '✓': `\ensuremath{\checkmark}`, '\uFFFD': "",
+	'⁺': `\textsuperscript{+}`, 'ⁿ': `\textsuperscript{n}`, 'ᵀ': `\textsuperscript{T}`, '₅': `\textsubscript{5}`, '₆': `\textsubscript{6}`, '₇': `\textsubscript{7}`,
+	'₈': `\textsubscript{8}`, '₉': `\textsubscript{9}`, '£': `\pounds{}`, '€': "EUR", '¥': "JPY", '†': `\dag{}`, '‡': `\ddag{}`, '‰': " per mille", '®': "(R)",
 }
 
 var unicodeMath = map[rune]string{
@@ -136,4 +138,7 @@ var unicodeMath = map[rune]string{
 	'⇒': `\Rightarrow`, '⇔': `\Leftrightarrow`, '↑': `\uparrow`, '↓': `\downarrow`, '°': `^{\circ}`, '‖': `\|`, '⟨': `\langle`, '⟩': `\rangle`,
 	'ℝ': `\mathbb{R}`, 'ℕ': `\mathbb{N}`, 'ℤ': `\mathbb{Z}`, '∼': `\sim`, '≪': `\ll`, '≫': `\gg`, '⊙': `\odot`, '⊗': `\otimes`, '⊕': `\oplus`,
 	'∘': `\circ`, '∗': `\ast`, '⋅': `\cdot`, '⋯': `\cdots`, 'ℓ': `\ell`, '∅': `\emptyset`, '¬': `\neg`, '∧': `\wedge`, '∨': `\vee`, '★': `\star`,
+	'⌊': `\lfloor`, '⌋': `\rfloor`, '⌈': `\lceil`, '⌉': `\rceil`, '∥': `\parallel`, '⟂': `\perp`, '⊥': `\perp`, '⊤': `\top`, '≲': `\lesssim`, '≳': `\gtrsim`,
+	'∴': `\therefore`, 'ℙ': `\mathbb{P}`, '𝔼': `\mathbb{E}`, 'ℒ': `\mathcal{L}`, '𝒩': `\mathcal{N}`, '≃': `\simeq`, '≅': `\cong`, '≜': `\triangleq`, '⊃': `\supset`,
+	'⊇': `\supseteq`, '↦': `\mapsto`, '⟶': `\longrightarrow`, '⟹': `\Longrightarrow`,
 }

@@ -22,11 +22,23 @@ func SentenceAt(text string, i int) string {
 			break
 		}
 	}
-	s := strings.Join(strings.Fields(text[start:end]), " ")
-	if len(s) > 240 {
-		s = strings.ToValidUTF8(s[:237], "") + "..."
+	const most = 240
+	if end-start > most { // what stands around the place
+		from, to := max(start, i-most/2), min(end, i+most/2)
+		before, after := "", ""
+		if from > start {
+			from += max(0, strings.IndexAny(text[from:i], " \n"))
+			before = "..."
+		}
+		if to < end {
+			if j := strings.LastIndexAny(text[i:to], " \n"); j > 0 {
+				to = i + j
+			}
+			after = "..."
+		}
+		return before + strings.ToValidUTF8(strings.Join(strings.Fields(text[from:to]), " "), "") + after
 	}
-	return s
+	return strings.Join(strings.Fields(text[start:end]), " ")
 }
 
 func ends(s string, i int) bool { return s[i] == '.' || s[i] == '?' || s[i] == '!' }
