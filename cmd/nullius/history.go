@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -34,7 +35,9 @@ func (c *cli) gitHistory(ctx context.Context, cl *client, r ref, dir string) err
 		cmd := exec.CommandContext(ctx, git, append([]string{"-C", dir, "-c", "core.autocrlf=false", "-c", "core.hooksPath=" + os.DevNull}, args...)...)
 		var said bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &said, &said
-		cmd.Env = append(os.Environ(), "GIT_DIR=.git", "GIT_WORK_TREE=.", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull)
+		// What git sets for its hooks would lead to another repository.
+		own := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GIT_") })
+		cmd.Env = append(own, "GIT_DIR=.git", "GIT_WORK_TREE=.", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull)
 		in, err := cmd.StdinPipe()
 		if err != nil {
 			return err

@@ -38,7 +38,15 @@ func TestFiles_gitIsALabNotebook(t *testing.T) {
 	}
 	one, two := filepath.Join(h.root, "one"), filepath.Join(h.root, "two")
 	run("files", idea, "--git", one)
-	run("files", idea, "--git", two)
+	stray := filepath.Join(t.TempDir(), "index")
+	hook := exec.CommandContext(t.Context(), filepath.Join(bin, "nullius"), "files", idea, "--git", two, "--address", address)
+	hook.Env = append(os.Environ(), "GIT_INDEX_FILE="+stray, "GIT_OBJECT_DIRECTORY="+t.TempDir()) // as in a hook of another repository
+	if out, err := hook.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if _, err := os.Stat(stray); err == nil {
+		t.Error("the index of another repository was written")
+	}
 	if a, b := git(one, "rev-parse", "HEAD~1"), git(two, "rev-parse", "HEAD~1"); a != b {
 		t.Errorf("the commits differ: %s and %s", a, b)
 	}
