@@ -45,7 +45,7 @@ func (v server) UploadTemplate(stream grpc.ClientStreamingServer[gatewayv1.Uploa
 	if err != nil {
 		return err
 	}
-	tpl, warnings, err := v.s.templates.add(stream.Context(), name, dir)
+	tpl, warnings, err := v.s.templates.add(stream.Context(), name, dir, first.GetHeader().GetBundled())
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func (t *templates) list(ctx context.Context) ([]*gatewayv1.Template, error) {
 }
 
 // add checks a folder and keeps it under a name. Nothing is kept of one that breaks the contract.
-func (t *templates) add(ctx context.Context, name, dir string) (*gatewayv1.Template, []*recordv1.Warning, error) {
+func (t *templates) add(ctx context.Context, name, dir string, bundled bool) (*gatewayv1.Template, []*recordv1.Warning, error) {
 	tpl, findings := template.Load(os.DirFS(dir), template.Options{Name: name, ParsePython: t.parse, MissingModules: t.missing, PythonVersion: t.version})
 	if tpl == nil {
 		return nil, nil, template.Refusal(name, findings)
@@ -96,7 +96,7 @@ func (t *templates) add(ctx context.Context, name, dir string) (*gatewayv1.Templ
 		}
 		facts.Requirements, facts.SystemPackages = string(d), len(tpl.Debian) > 0
 	}
-	out := &gatewayv1.Template{Name: "templates/" + name, Snapshot: string(digest), Facts: facts, Uploaded: timestamppb.New(time.Now())}
+	out := &gatewayv1.Template{Name: "templates/" + name, Snapshot: string(digest), Facts: facts, Uploaded: timestamppb.New(time.Now()), Bundled: bundled}
 	data, err := protojson.Marshal(out)
 	if err != nil {
 		return nil, nil, err

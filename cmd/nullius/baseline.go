@@ -50,14 +50,14 @@ func (c *cli) baselineCommand() *cobra.Command {
 }
 
 func (c *cli) baseline(ctx context.Context, arg string, f *baselineFlags) error {
-	dir, name, remove, err := c.findTemplate(ctx, arg)
+	src, err := c.findSource(ctx, arg)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = remove() }()
-	t, findings := template.Load(os.DirFS(dir), template.Options{Name: name})
+	defer func() { _ = src.remove() }()
+	t, findings := template.Load(os.DirFS(src.dir), template.Options{Name: src.name})
 	if t == nil {
-		return template.Refusal(name, template.Errors(findings))
+		return template.Refusal(src.name, template.Errors(findings))
 	}
 	if f.write && (!isFolder(arg) || t.Foreign) {
 		return usage("--write-expected needs a folder with template.yaml; nullius template init DIR --from %s makes one", arg)
@@ -65,13 +65,13 @@ func (c *cli) baseline(ctx context.Context, arg string, f *baselineFlags) error 
 	if f.size == "" {
 		f.size = t.DefaultSize()
 	}
-	kept, err := baselinePlace(dir, t, f.size)
+	kept, err := baselinePlace(src.dir, t, f.size)
 	if err != nil {
 		return err
 	}
 	b, known := keptBaseline(kept)
 	if !known || f.fresh {
-		if b, err = c.measureHere(ctx, dir, name, f.size); err != nil {
+		if b, err = c.measureHere(ctx, src, f.size); err != nil {
 			return err
 		}
 		if err := keepBaseline(kept, b); err != nil {
@@ -81,7 +81,7 @@ func (c *cli) baseline(ctx context.Context, arg string, f *baselineFlags) error 
 	if err := c.judgeBaseline(t, f.size, b, f.write); err != nil || !f.write {
 		return err
 	}
-	return c.writeExpected(dir, t, f.size, b.run)
+	return c.writeExpected(src.dir, t, f.size, b.run)
 }
 
 // baselinePlace is where the baseline of these files, size and pool is kept.
@@ -91,7 +91,7 @@ func baselinePlace(dir string, t *template.Template, size string) (string, error
 }
 
 // measureHere measures on the server at --address, or on one in this process with a data folder that goes away.
-func (c *cli) measureHere(ctx context.Context, dir, name, size string) (*measured, error) {
+func (c *cli) measureHere(ctx context.Context, src source, size string) (*measured, error) {
 	if c.dataDir == "" {
 		tmp, err := os.MkdirTemp("", "nullius-baseline-*")
 		if err != nil {
@@ -102,7 +102,7 @@ func (c *cli) measureHere(ctx context.Context, dir, name, size string) (*measure
 	}
 	var b *measured
 	err := c.hosted(ctx, false, func(cl *client, _ bool) (err error) {
-		b, err = c.measure(ctx, cl, dir, name, size)
+		b, err = c.measure(ctx, cl, src, size)
 		return err
 	})
 	return b, err
@@ -149,11 +149,12 @@ func keepBaseline(path string, b *measured) error {
 }
 
 // measure starts a study that stops before its first idea, so nothing is paid for, and gives its run_0.
-func (c *cli) measure(ctx context.Context, cl *client, dir, name, size string) (*measured, error) {
-	if _, err := cl.uploadTemplate(ctx, dir, name); err != nil {
+func (c *cli) measure(ctx context.Context, cl *client, src source, size string) (*measured, error) {
+	src = c.besideAdded(ctx, cl, src)
+	if _, err := cl.upload(ctx, src); err != nil {
 		return nil, err
 	}
-	st, err := cl.StartStudy(ctx, &gatewayv1.StartStudyRequest{Template: "templates/" + name, RequestId: uuid.NewString(), Settings: &gatewayv1.StudySettings{
+	st, err := cl.StartStudy(ctx, &gatewayv1.StartStudyRequest{Template: "templates/" + src.name, RequestId: uuid.NewString(), Settings: &gatewayv1.StudySettings{
 		Model: "recording/" + strings.Repeat("0", 64), Skip: []string{"ideation"}, Size: size, FreshBaseline: true}})
 	if err != nil {
 		return nil, err
@@ -169,7 +170,7 @@ func (c *cli) measure(ctx context.Context, cl *client, dir, name, size string) (
 	}
 	b := got.GetStudy().GetBaseline()
 	if b == nil {
-		return nil, fault.New(fault.Precondition, "BASELINE_FAILED", "%s", got.GetStudy().GetMessage()).WithNext("nullius template check " + name)
+		return nil, fault.New(fault.Precondition, "BASELINE_FAILED", "%s", got.GetStudy().GetMessage()).WithNext("nullius template check " + src.name)
 	}
 	return &measured{run: b, memory: used.peak}, nil
 }

@@ -20,7 +20,6 @@ import (
 	"nullius.dev/kit/rpc"
 	executorv1 "nullius.dev/proto/gen/nullius/executor/v1"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
-	"nullius.dev/templates"
 )
 
 // client talks to a server's public API.
@@ -156,54 +155,6 @@ func unique(what, short string, names []string) (string, error) {
 	return "", fault.New(fault.Invalid, "NAME_INVALID", "%s %q could be %s", what, short, strings.Join(hits, ", "))
 }
 
-// reasonTemplateUnknown is of a name that no template has.
-const reasonTemplateUnknown = "TEMPLATE_UNKNOWN"
-
-// templateFolder finds a template: a folder, or the name of a bundled one. remove is to be called when it is no longer needed.
-func templateFolder(arg string) (dir, name string, remove func() error, err error) {
-	none := func() error { return nil }
-	if isFolder(arg) {
-		abs, err := filepath.Abs(arg)
-		return abs, templateName(filepath.Base(abs)), none, err
-	}
-	name = strings.TrimPrefix(strings.TrimSuffix(arg, "/"), "templates/")
-	files, ok := bundled(name)
-	if !ok {
-		return "", "", none, fault.New(fault.NotFound, reasonTemplateUnknown, "%s is neither a folder nor a bundled template (%s)", arg, strings.Join(templates.Names(), ", ")).
-			WithNext("nullius template init DIR")
-	}
-	dir, err = os.MkdirTemp("", "nullius-template-*")
-	if err != nil {
-		return "", "", none, err
-	}
-	remove = func() error { return os.RemoveAll(dir) }
-	return dir, name, remove, unpack(dir, files)
-}
-
-// findTemplate finds a template as templateFolder does, or on the server, if one answers: the files that were uploaded last under the name.
-func (c *cli) findTemplate(ctx context.Context, arg string) (dir, name string, remove func() error, err error) {
-	dir, name, remove, err = templateFolder(arg)
-	if fault.ReasonOf(err) != reasonTemplateUnknown || !reachable(c.address) {
-		return dir, name, remove, err
-	}
-	none := func() error { return nil }
-	resource := "templates/" + strings.TrimPrefix(strings.TrimSuffix(arg, "/"), "templates/")
-	if dir, err = os.MkdirTemp("", "nullius-template-*"); err != nil {
-		return "", "", none, err
-	}
-	remove = func() error { return os.RemoveAll(dir) }
-	err = c.with(ctx, func(cl *client) error { return cl.download(ctx, resource, dir) })
-	if err != nil {
-		err = errors.Join(err, remove())
-		if r := fault.ReasonOf(err); r == reasonTemplateUnknown || r == "NAME_INVALID" {
-			err = fault.New(fault.NotFound, reasonTemplateUnknown, "%s is neither a folder nor a template that is bundled (%s) or known to the server at %s", arg, strings.Join(templates.Names(), ", "), c.address).
-				WithNext("nullius list templates, or nullius template init DIR")
-		}
-		return "", "", none, err
-	}
-	return dir, strings.TrimPrefix(resource, "templates/"), remove, nil
-}
-
 // templateName makes an id of a folder's name.
 func templateName(base string) string {
 	var b strings.Builder
@@ -276,27 +227,6 @@ func sendFile(p, rel string, send func(*gatewayv1.FileChunk) error) error {
 
 // notTemplate leaves out what is no part of a template.
 func notTemplate(rel string) bool { return rel == "recording" || template.Ignored(rel) }
-
-// uploadTemplate sends a folder that keeps the contract; the server checks it again, and its Python too.
-func (cl *client) uploadTemplate(ctx context.Context, dir, name string) (*gatewayv1.UploadTemplateResponse, error) {
-	if _, findings := template.Load(os.DirFS(dir), template.Options{Name: name}); len(template.Errors(findings)) > 0 {
-		return nil, template.Refusal(name, template.Errors(findings))
-	}
-	s, err := cl.UploadTemplate(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.Send(&gatewayv1.UploadTemplateRequest{Part: &gatewayv1.UploadTemplateRequest_Header{Header: &gatewayv1.TemplateHeader{Name: name}}}); err != nil {
-		return nil, err
-	}
-	err = sendFolder(dir, notTemplate, func(c *gatewayv1.FileChunk) error {
-		return s.Send(&gatewayv1.UploadTemplateRequest{Part: &gatewayv1.UploadTemplateRequest_Chunk{Chunk: c}})
-	})
-	if err != nil && !errors.Is(err, io.EOF) { // EOF: the server has refused; its answer says why
-		return nil, err
-	}
-	return s.CloseAndRecv()
-}
 
 func (cl *client) uploadRecording(ctx context.Context, dir string) (string, error) {
 	if _, err := os.Stat(filepath.Join(dir, "index.jsonl")); err != nil {

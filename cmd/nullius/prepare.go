@@ -33,11 +33,12 @@ func (c *cli) prepareCommand() *cobra.Command {
 }
 
 func (c *cli) prepare(ctx context.Context, arg, size string, install bool) error {
-	dir, name, remove, err := c.findTemplate(ctx, arg)
+	src, err := c.findSource(ctx, arg)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = remove() }()
+	defer func() { _ = src.remove() }()
+	dir, name := src.dir, src.name
 	t, findings := template.Load(os.DirFS(dir), template.Options{Name: name, Size: size})
 	if t == nil {
 		return template.Refusal(name, template.Errors(findings))
@@ -67,7 +68,7 @@ func (c *cli) prepare(ctx context.Context, arg, size string, install bool) error
 	for _, file := range made {
 		fmt.Fprintf(c.out, "data: %s\n", file)
 	}
-	if err := errors.Join(err, c.keepMade(ctx, arg, dir, name, made)); err != nil {
+	if err := errors.Join(err, c.keepMade(ctx, arg, src, made)); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.out, "%s is prepared. next: nullius template baseline %s\n", name, arg)
@@ -88,15 +89,15 @@ func downloads() *http.Client {
 
 // keepMade keeps data where the commands that come find it: a folder has it already, that of a bundled template lies beside the data folder, and to a template of
 // the server it is uploaded.
-func (c *cli) keepMade(ctx context.Context, arg, dir, name string, made []string) error {
-	if digest, ok := bundledDigest(arg, name); ok {
-		return keepPrepared(dir, digest, made)
+func (c *cli) keepMade(ctx context.Context, arg string, src source, made []string) error {
+	if digest, ok := bundledDigest(src.name); src.bundled && ok {
+		return keepPrepared(src.dir, digest, made)
 	}
 	if isFolder(arg) || len(made) == 0 {
 		return nil
 	}
 	return c.with(ctx, func(cl *client) error {
-		_, err := cl.uploadTemplate(ctx, dir, name)
+		_, err := cl.upload(ctx, src)
 		return err
 	})
 }

@@ -42,7 +42,8 @@ type cli struct {
 	logLevel string
 	logAsked bool // logLevel is the user's, not the default
 	yes      bool
-	stopping sync.Once // tells of an orderly stop
+	noted    map[string]bool // what note has said
+	stopping sync.Once       // tells of an orderly stop
 }
 
 func execute(ctx context.Context, args []string, out, errOut io.Writer) int {

@@ -95,13 +95,13 @@ func (c *cli) run(ctx context.Context, template string, f *runFlags) error {
 	if f.dryRun {
 		return c.dryRun(ctx, template, &f.settings, len(own))
 	}
-	dir, name, remove, err := c.findTemplate(ctx, template)
+	src, err := c.findSource(ctx, template)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = remove() }()
+	defer func() { _ = src.remove() }()
 	return c.hosted(ctx, f.detach, func(cl *client, local bool) error {
-		study, err := c.start(ctx, cl, dir, name, f, own)
+		study, err := c.start(ctx, cl, src, f, own)
 		if err != nil {
 			return err
 		}
@@ -109,7 +109,7 @@ func (c *cli) run(ctx context.Context, template string, f *runFlags) error {
 			fmt.Fprintln(c.out, study)
 			return nil
 		}
-		return c.follow(ctx, cl, study, name, f.results, local)
+		return c.follow(ctx, cl, study, src.name, f.results, local)
 	})
 }
 
@@ -147,17 +147,29 @@ func (c *cli) hosted(ctx context.Context, needServer bool, f func(cl *client, lo
 }
 
 // start uploads what is needed and starts the study.
-func (c *cli) start(ctx context.Context, cl *client, dir, name string, f *runFlags, own []*recordv1.Idea) (string, error) {
-	up, err := cl.uploadTemplate(ctx, dir, name)
-	if err != nil {
-		return "", err
+func (c *cli) start(ctx context.Context, cl *client, src source, f *runFlags, own []*recordv1.Idea) (string, error) {
+	if src.explicit {
+		src = c.besideAdded(ctx, cl, src)
 	}
-	for _, w := range up.GetWarnings() {
-		fmt.Fprintln(c.err, "warning:", w.GetText())
+	added := (*gatewayv1.Template)(nil)
+	if src.bundled && !src.explicit { // looked for again: the server may run only now
+		added = cl.added(ctx, src.name)
+	}
+	if added != nil {
+		c.noteAdded(added, src.name)
+	} else {
+		up, err := cl.upload(ctx, src)
+		if err != nil {
+			return "", err
+		}
+		for _, w := range up.GetWarnings() {
+			fmt.Fprintln(c.err, "warning:", w.GetText())
+		}
 	}
 	recordedSearches := false
 	for _, m := range []*string{&f.settings.Model, &f.settings.IdeasModel, &f.settings.CoderModel, &f.settings.PlanModel, &f.settings.FiguresModel, &f.settings.WriterModel} {
 		if path, ok := strings.CutPrefix(*m, "recording/"); ok && len(path) != 64 {
+			var err error
 			if *m, err = cl.uploadRecording(ctx, path); err != nil {
 				return "", err
 			}
@@ -174,7 +186,7 @@ func (c *cli) start(ctx context.Context, cl *client, dir, name string, f *runFla
 			f.settings.Engine = f.settings.Model
 		}
 	}
-	st, err := cl.StartStudy(ctx, &gatewayv1.StartStudyRequest{Template: "templates/" + name, Settings: &f.settings, OwnIdeas: own, RequestId: uuid.NewString()})
+	st, err := cl.StartStudy(ctx, &gatewayv1.StartStudyRequest{Template: "templates/" + src.name, Settings: &f.settings, OwnIdeas: own, RequestId: uuid.NewString()})
 	if err != nil {
 		return "", err
 	}
@@ -327,7 +339,7 @@ func (c *cli) demoCommand() *cobra.Command {
 			}
 			f.settings.Improvement = true
 			return c.hosted(ctx, false, func(cl *client, local bool) error {
-				study, err := c.start(ctx, cl, dir, name, f, nil)
+				study, err := c.start(ctx, cl, source{dir: dir, name: name, bundled: !isFolder(template), explicit: !isFolder(template)}, f, nil)
 				if err != nil {
 					return err
 				}

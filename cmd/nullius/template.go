@@ -80,7 +80,7 @@ func (c *cli) tryTemplate(ctx context.Context, arg string) ([]check, error) {
 		fmt.Fprintf(c.err, "%s has no sizes: this is a run of full length, for at most %s\n", name, t.TimeLimit)
 	}
 	if t.Python.Requirements != "" {
-		return c.tryWithPackages(ctx, dir, t)
+		return c.tryWithPackages(ctx, source{dir: dir, name: name}, t)
 	}
 	box, err := openSandbox(ctx, newLogger("error"))
 	if err != nil {
@@ -103,12 +103,12 @@ func (c *cli) tryTemplate(ctx context.Context, arg string) ([]check, error) {
 }
 
 // tryWithPackages measures the smallest size through the executor, which installs the packages of a requirements file as before a study's first run.
-func (c *cli) tryWithPackages(ctx context.Context, dir string, t *template.Template) ([]check, error) {
+func (c *cli) tryWithPackages(ctx context.Context, src source, t *template.Template) ([]check, error) {
 	size := ""
 	if _, ok := t.Sizes["smoke"]; ok {
 		size = "smoke"
 	}
-	b, err := c.measureHere(ctx, dir, t.Name, size)
+	b, err := c.measureHere(ctx, src, size)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +169,7 @@ func (c *cli) templateAddCommand() *cobra.Command {
 		}
 		defer func() { _ = remove() }()
 		return c.with(cmd.Context(), func(cl *client) error {
-			r, err := cl.uploadTemplate(cmd.Context(), dir, name)
+			r, err := cl.upload(cmd.Context(), source{dir: dir, name: name, bundled: !isFolder(args[0])})
 			if err != nil {
 				return err
 			}
@@ -276,11 +276,8 @@ func isFolder(arg string) bool {
 	return err == nil && st.IsDir()
 }
 
-// bundledDigest gives the digest of a bundled template, unless arg is a folder.
-func bundledDigest(arg, name string) (string, bool) {
-	if isFolder(arg) {
-		return "", false
-	}
+// bundledDigest gives the digest of a bundled template.
+func bundledDigest(name string) (string, bool) {
 	files, ok := bundled(name)
 	if !ok {
 		return "", false

@@ -148,7 +148,7 @@ func TestTemplate_byNameOnAServer(t *testing.T) {
 
 // TestTemplateFolder_holdsPreparedData: what was prepared of a bundled template is there at the next command.
 func TestTemplateFolder_holdsPreparedData(t *testing.T) {
-	digest, ok := bundledDigest("seir", "seir")
+	digest, ok := bundledDigest("seir")
 	if !ok {
 		t.Fatal("seir is not bundled")
 	}

@@ -169,7 +169,8 @@ func (*UploadTemplateRequest_Chunk) isUploadTemplateRequest_Part() {}
 
 type TemplateHeader struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // id: letters, digits, "-", "_"
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`        // id: letters, digits, "-", "_"
+	Bundled       bool                   `protobuf:"varint,2,opt,name=bundled,proto3" json:"bundled,omitempty"` // it came with the command line; false: somebody's own
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -209,6 +210,13 @@ func (x *TemplateHeader) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *TemplateHeader) GetBundled() bool {
+	if x != nil {
+		return x.Bundled
+	}
+	return false
 }
 
 type UploadTemplateResponse struct {
@@ -365,6 +373,7 @@ type Template struct {
 	Snapshot      string                 `protobuf:"bytes,2,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
 	Facts         *TemplateFacts         `protobuf:"bytes,3,opt,name=facts,proto3" json:"facts,omitempty"`
 	Uploaded      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=uploaded,proto3" json:"uploaded,omitempty"`
+	Bundled       bool                   `protobuf:"varint,5,opt,name=bundled,proto3" json:"bundled,omitempty"` // as its header said
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -425,6 +434,13 @@ func (x *Template) GetUploaded() *timestamppb.Timestamp {
 		return x.Uploaded
 	}
 	return nil
+}
+
+func (x *Template) GetBundled() bool {
+	if x != nil {
+		return x.Bundled
+	}
+	return false
 }
 
 type ListTemplatesRequest struct {
@@ -4246,9 +4262,10 @@ const file_nullius_gateway_v1_study_proto_rawDesc = "" +
 	"\x15UploadTemplateRequest\x12<\n" +
 	"\x06header\x18\x01 \x01(\v2\".nullius.gateway.v1.TemplateHeaderH\x00R\x06header\x125\n" +
 	"\x05chunk\x18\x02 \x01(\v2\x1d.nullius.gateway.v1.FileChunkH\x00R\x05chunkB\x06\n" +
-	"\x04part\"$\n" +
+	"\x04part\">\n" +
 	"\x0eTemplateHeader\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\x8a\x01\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\abundled\x18\x02 \x01(\bR\abundled\"\x8a\x01\n" +
 	"\x16UploadTemplateResponse\x128\n" +
 	"\btemplate\x18\x01 \x01(\v2\x1c.nullius.gateway.v1.TemplateR\btemplate\x126\n" +
 	"\bwarnings\x18\x02 \x03(\v2\x1a.nullius.record.v1.WarningR\bwarnings\"M\n" +
@@ -4256,12 +4273,13 @@ const file_nullius_gateway_v1_study_proto_rawDesc = "" +
 	"\x05chunk\x18\x01 \x01(\v2\x1d.nullius.gateway.v1.FileChunkR\x05chunk\"I\n" +
 	"\x17UploadRecordingResponse\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x18\n" +
-	"\aentries\x18\x02 \x01(\x05R\aentries\"\xab\x01\n" +
+	"\aentries\x18\x02 \x01(\x05R\aentries\"\xc5\x01\n" +
 	"\bTemplate\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bsnapshot\x18\x02 \x01(\tR\bsnapshot\x127\n" +
 	"\x05facts\x18\x03 \x01(\v2!.nullius.gateway.v1.TemplateFactsR\x05facts\x126\n" +
-	"\buploaded\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\buploaded\"R\n" +
+	"\buploaded\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\buploaded\x12\x18\n" +
+	"\abundled\x18\x05 \x01(\bR\abundled\"R\n" +
 	"\x14ListTemplatesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
