@@ -119,7 +119,10 @@ func (s *Sandbox) runAs(ctx context.Context, u *user, spec Spec, attack string) 
 	if err := w.empty(); err != nil {
 		return Result{}, fault.Wrap(err, fault.Internal, ReasonBroken, "the run left something behind: %v", err)
 	}
-	if !w.running && w.result.End != Cancelled {
+	if !w.running && g.oomKills() > 0 {
+		w.stopping, w.result.End = true, OutOfMemory // its limit is too low for any program
+	}
+	if !w.running && w.result.End != Cancelled && w.result.End != OutOfMemory {
 		if w.crowded {
 			return Result{}, broken(fmt.Errorf("%w (%s)", errCrowded, w.broken))
 		}
