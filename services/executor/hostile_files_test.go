@@ -50,7 +50,11 @@ os.chmod("run_1/-rf", 0o6777)
 os.chdir("run_1")
 for i in range(400): os.mkdir("d"); os.chdir("d")
 open("bottom", "w").write("x")`, executorv1.EndReason_SUCCEEDED, "", "folders deep", nil},
-	{"A47", "ten thousand outputs", "done()\nfor i in range(10000): open('run_1/%d' % i, 'w')", executorv1.EndReason_SUCCEEDED, "", "entries", nil},
+	{"A47", "ten thousand outputs", "for i in range(10000): open('run_1/%d' % i, 'w')\ndone()", executorv1.EndReason_SUCCEEDED, "", "entries", nil},
+	{"A47", "a pipe at the end of a long path in letters of several bytes", "done(); d = 'run_1'\nfor i in range(3): d += '/' + 'x' * i + '\u00e9' * 120; os.mkdir(d)\nos.mkfifo(d + '/p')",
+		executorv1.EndReason_SUCCEEDED, "", "not a regular file", nil},
+	{"A15", "last words that turn the direction of a text", "done(); os.write(2, 'ended \u202ewell\u2066 \u009b2J\u2028now'.encode()); os._exit(4)", executorv1.EndReason_FAILED, "exit code 4: ended  well   2J now", "", nil},
+	{"A36", "the tree's files blown up", "open('evaluate.py', 'r+').truncate(1 << 31); done()", executorv1.EndReason_SUCCEEDED, "", "", whole},
 	{"A47", "twins that differ in case", "done(); open('run_1/Notes', 'w'); open('run_1/notes', 'w')", executorv1.EndReason_UNSPECIFIED, "", "", nil},
 	{"A47", "folders closed to everybody", "done()\nos.mkdir('run_1/dark'); open('run_1/dark/x', 'w'); os.chmod('run_1/dark', 0); os.chmod('run_1', 0)", executorv1.EndReason_UNSPECIFIED, "", "", nil},
 	{"A48", "a writer that goes on", "done()\nif os.fork() == 0:\n    os.setsid()\n    while True: open('run_1/final_info.json', 'w').write('{'); done()", executorv1.EndReason_UNSPECIFIED, "", "", nil},
@@ -98,7 +102,7 @@ func TestExecutor_TakesNothingFromTraps(t *testing.T) {
 			if c.change != nil {
 				c.change(j)
 			}
-			if c.id == "A44" && len(j.GetWritable()) > 0 || c.id == "A49" {
+			if c.id == "A44" && len(j.GetWritable()) > 0 || c.id == "A49" || c.id == "A36" {
 				j.Argv = []string{"sh", "-c", "mkdir -p run_1; exec python experiment.py"}
 			}
 			r := w.run(j)

@@ -69,7 +69,7 @@ func (a *attempt) failure(box sandbox.Result) string {
 	}
 	lines := strings.Split(strings.TrimSpace(strings.ToValidUTF8(a.errs.last(2048), "?")), "\n")
 	last := strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if !unicode.IsPrint(r) { // nor what turns the direction of a text
 			return ' '
 		}
 		return r
@@ -155,6 +155,9 @@ func (a *attempt) take(ctx context.Context) (collect.Taken, error) {
 	var all collect.Taken
 	seen := map[string]bool{}
 	for _, w := range a.job.GetWritable() {
+		if a.withinWritable(w) {
+			continue
+		}
 		under := w
 		if w == "." {
 			under = ""
@@ -173,6 +176,16 @@ func (a *attempt) take(ctx context.Context) (collect.Taken, error) {
 		all.Others = append(all.Others, t.Others...)
 	}
 	return all, nil
+}
+
+// withinWritable tells whether a writable path lies in another one, and is collected with it.
+func (a *attempt) withinWritable(p string) bool {
+	for _, w := range a.job.GetWritable() {
+		if w == "." && p != "." || strings.HasPrefix(p, w+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // judgeFiles counts what is dropped and lists protected files that were
@@ -197,7 +210,7 @@ func (a *attempt) judgeFiles(res *executorv1.JobResult, base store.Manifest, tak
 		there[p] = true
 		old, ok := base.Find(p)
 		if ok && !a.own(p) {
-			if d, err := collect.Digest(a.tree(), p); err == nil && d == old.Digest {
+			if collect.Same(a.tree(), old) {
 				continue
 			}
 		}

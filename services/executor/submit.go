@@ -31,6 +31,15 @@ var (
 // poolGPU is the queue of all jobs that want a GPU.
 const poolGPU = "gpu"
 
+// reserved are names below /nullius that are the sandbox's own, and where data is mounted.
+var reserved = map[string]bool{"bin": true, "data": true, "environment": true}
+
+// Bounds of a job's lists: each mount takes time at the start of the program, and each glob at its end, for each file.
+const (
+	maxMounts = 64
+	maxGlobs  = 512
+)
+
 // refusedEnv would change which code runs, or which device it sees.
 var refusedEnv = map[string]bool{
 	"PYTHONPATH": true, "PYTHONHOME": true, "PATH": true,
@@ -204,12 +213,25 @@ func validatePaths(j *executorv1.Job, bad func(string, string, ...any) error) er
 			paths["writable"] = append(paths["writable"], w)
 		}
 	}
-	mounts := map[string]bool{}
-	for _, d := range j.GetData() {
-		if mounts[d.GetPath()] {
-			return bad("data", "%.80q is mounted twice", d.GetPath())
+	if reserved[strings.Split(j.GetMount(), "/")[0]] {
+		return bad("mount", "%.80q is not free: the sandbox has bin, data and environment there", j.GetMount())
+	}
+	for field, n := range map[string]int{"data": len(j.GetData()), "writable": len(j.GetWritable())} {
+		if n > maxMounts {
+			return bad(field, "has %d paths, allowed are %d", n, maxMounts)
 		}
-		mounts[d.GetPath()] = true
+	}
+	for field, n := range map[string]int{"outputs": len(j.GetOutputs()), "protected": len(j.GetProtected())} {
+		if n > maxGlobs {
+			return bad(field, "has %d globs, allowed are %d", n, maxGlobs)
+		}
+	}
+	for i, d := range j.GetData() {
+		for k, other := range j.GetData() {
+			if i != k && (d.GetPath() == other.GetPath() || strings.HasPrefix(d.GetPath(), other.GetPath()+"/")) {
+				return bad("data", "%.80q is hidden by or hides %.80q", d.GetPath(), other.GetPath())
+			}
+		}
 		paths["data"] = append(paths["data"], d.GetPath())
 		if !store.Digest(d.GetDigest()).Valid() {
 			return bad("data", "%.80q is not a digest", d.GetDigest())

@@ -51,7 +51,10 @@ func From(ctx context.Context, blobs store.Blobs, root, under string, rules []Ru
 		return Taken{}, fmt.Errorf("open %s: %w", root, err)
 	}
 	defer unix.Close(fd)
-	c := &collector{ctx: ctx, blobs: blobs, root: fd, rules: rules, left: total}
+	c := &collector{ctx: ctx, blobs: blobs, root: fd, rules: rules, left: total, done: map[string]bool{}}
+	if err := c.named(under); err != nil {
+		return Taken{}, err
+	}
 	if err := c.folder(under, 0); err != nil {
 		return Taken{}, err
 	}
@@ -66,17 +69,41 @@ type collector struct {
 	rules []Rule
 	left  uint64
 	seen  int
+	done  map[string]bool // paths that were taken or refused by their whole name
 	out   Taken
+}
+
+// named takes first what is declared by its whole name: no crowd of other files can hide it.
+func (c *collector) named(under string) error {
+	for _, r := range c.rules {
+		p := r.Glob
+		var st unix.Stat_t
+		if strings.ContainsAny(p, `*?[\`) || under != "" && !strings.HasPrefix(p, under+"/") || c.done[p] ||
+			c.stat(p, &st) != nil || st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			continue
+		}
+		if err := c.entry(p, path.Base(p), 0); err != nil {
+			return err
+		}
+		c.done[p] = true
+	}
+	return nil
 }
 
 func (c *collector) refuse(p, format string, a ...any) {
 	if len(c.out.Refused) < maxRefused {
-		q := strconv.QuoteToGraphic(p)
-		if len(q) > 512 {
-			q = q[:512] + "…"
-		}
-		c.out.Refused = append(c.out.Refused, Refused{strings.Trim(q, `"`), fmt.Sprintf(format, a...)})
+		c.out.Refused = append(c.out.Refused, Refused{escape(p), fmt.Sprintf(format, a...)})
 	}
+}
+
+// escape makes a path that may hold anything fit for a message: valid UTF-8, printable, not long.
+func escape(p string) string {
+	q := strconv.QuoteToGraphic(p)
+	q = q[1 : len(q)-1]
+	if len(q) > 512 {
+		q = strings.ToValidUTF8(q[:512], "") + "…"
+	}
+	return q
 }
 
 // open opens beneath the root, through no link of any kind.
@@ -135,6 +162,9 @@ func (c *collector) folder(p string, depth int) error {
 }
 
 func (c *collector) entry(p, name string, depth int) error {
+	if c.done[p] {
+		return nil
+	}
 	if len(name) > MaxName || store.CheckPath(p) != nil {
 		c.refuse(p, "the name is not allowed")
 		return nil
@@ -227,27 +257,26 @@ func (c *collector) file(p string, r Rule) error {
 	return nil
 }
 
-// Digest reads one regular file beneath root and gives its digest.
-func Digest(root, p string) (store.Digest, error) {
+// Same tells whether a file beneath root is a regular one with the content it had. One of another size is not read: it may be as large as a file can
+// be, and there may be many.
+func Same(root string, was store.File) bool {
 	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return "", err
+		return false
 	}
 	defer unix.Close(fd)
 	c := &collector{root: fd}
-	f, err := c.open(p, unix.O_RDONLY)
+	f, err := c.open(was.Path, unix.O_RDONLY)
 	if err != nil {
-		return "", err
+		return false
 	}
 	defer f.Close()
 	st, err := f.Stat()
-	if err != nil {
-		return "", err
+	if err != nil || !st.Mode().IsRegular() || st.Size() != was.Size {
+		return false
 	}
-	if !st.Mode().IsRegular() {
-		return "", fmt.Errorf("%s: not a regular file", p)
-	}
-	return digestOf(f)
+	now, err := digestOf(io.LimitReader(f, was.Size+1))
+	return err == nil && now == was.Digest
 }
 
 // Match tells whether a glob matches a path: "?" and "*" stay within one

@@ -217,15 +217,15 @@ type Job struct {
 	Argv          []string               `protobuf:"bytes,5,rep,name=argv,proto3" json:"argv,omitempty"` // no shell
 	Env           map[string]string      `protobuf:"bytes,6,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	OutDir        string                 `protobuf:"bytes,7,opt,name=out_dir,json=outDir,proto3" json:"out_dir,omitempty"` // "run_2"
-	Writable      []string               `protobuf:"bytes,8,rep,name=writable,proto3" json:"writable,omitempty"`           // default: out_dir; "." gives a private copy of the tree
-	Outputs       []*Output              `protobuf:"bytes,9,rep,name=outputs,proto3" json:"outputs,omitempty"`             // default: all of out_dir, required final_info.json
-	Protected     []string               `protobuf:"bytes,10,rep,name=protected,proto3" json:"protected,omitempty"`        // globs; their digests are checked after the run
-	Data          []*DataMount           `protobuf:"bytes,11,rep,name=data,proto3" json:"data,omitempty"`
+	Writable      []string               `protobuf:"bytes,8,rep,name=writable,proto3" json:"writable,omitempty"`           // default: out_dir; "." gives a private copy of the tree; at most 64
+	Outputs       []*Output              `protobuf:"bytes,9,rep,name=outputs,proto3" json:"outputs,omitempty"`             // default: all of out_dir, required final_info.json; at most 512
+	Protected     []string               `protobuf:"bytes,10,rep,name=protected,proto3" json:"protected,omitempty"`        // globs; their digests are checked after the run; at most 512
+	Data          []*DataMount           `protobuf:"bytes,11,rep,name=data,proto3" json:"data,omitempty"`                  // none within another; at most 64
 	Environment   *Environment           `protobuf:"bytes,12,opt,name=environment,proto3" json:"environment,omitempty"`
 	Limits        *Limits                `protobuf:"bytes,13,opt,name=limits,proto3" json:"limits,omitempty"`
 	Gpu           *Gpu                   `protobuf:"bytes,14,opt,name=gpu,proto3" json:"gpu,omitempty"`
 	MinIsolation  string                 `protobuf:"bytes,15,opt,name=min_isolation,json=minIsolation,proto3" json:"min_isolation,omitempty"` // may raise the node's minimum; empty: the node's
-	Mount         string                 `protobuf:"bytes,16,opt,name=mount,proto3" json:"mount,omitempty"`                                   // where the tree lies inside: "results/<template>/<idea>" or "templates/<template>"; empty: "work"
+	Mount         string                 `protobuf:"bytes,16,opt,name=mount,proto3" json:"mount,omitempty"`                                   // where the tree lies inside: "results/<template>/<idea>" or "templates/<template>"; empty: "work"; never below bin, data or environment
 	Size          string                 `protobuf:"bytes,17,opt,name=size,proto3" json:"size,omitempty"`                                     // stamped on measurements: smoke, lite, full; empty: none
 	Measure       bool                   `protobuf:"varint,18,opt,name=measure,proto3" json:"measure,omitempty"`                              // parse measurements from out_dir/final_info.json; a missing or unreadable one is OUTPUT
 	unknownFields protoimpl.UnknownFields
