@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nullius.dev/kit/fault"
 	gatewayv1 "nullius.dev/proto/gen/nullius/gateway/v1"
 	recordv1 "nullius.dev/proto/gen/nullius/record/v1"
 	"nullius.dev/services/ideation"
@@ -48,7 +49,10 @@ func (c *cli) ideasCommand() *cobra.Command {
 				}
 				text := ideation.WriteIdeas(ideas, novel)
 				if file != "" {
-					return os.WriteFile(file, text, 0o644)
+					if err := os.WriteFile(file, text, 0o644); err != nil {
+						return fault.Wrap(err, fault.Precondition, "STORAGE_UNUSABLE", "%s cannot be written: %s", file, plainly(err)).WithNext("nullius ideas " + args[0] + " --file FILE")
+					}
+					return nil
 				}
 				_, err = c.out.Write(text)
 				return err

@@ -42,7 +42,7 @@ func (c *cli) searchCommand() *cobra.Command {
 				s, err := cl.SearchPapers(cmd.Context(), req)
 				res, err := lastOf(c, s, err, (*literaturev1.SearchPapersResponse).GetResult)
 				if err != nil {
-					return err
+					return helped(err, "nullius help literature search")
 				}
 				return c.showSearch(res, bib)
 			})
@@ -193,6 +193,14 @@ func (c *cli) references(name, engine string) ([]*literaturev1.ResolvePaperReque
 	return refs, keys, nil
 }
 
+// helped gives an error that names no next command one.
+func helped(err error, next string) error {
+	if f, ok := fault.As(err); ok && f.Next == "" {
+		return f.WithNext(next)
+	}
+	return err
+}
+
 // plainly is why a file cannot be used, without its path.
 func plainly(err error) string {
 	if path := (*os.PathError)(nil); errors.As(err, &path) {
@@ -207,7 +215,7 @@ func (c *cli) resolveAll(ctx context.Context, cl literaturev1.LiteratureServiceC
 		s, err := cl.ResolvePaper(ctx, r)
 		res, err := lastOf(c, s, err, (*literaturev1.ResolvePaperResponse).GetResult)
 		if err != nil {
-			return err
+			return helped(err, "nullius help literature resolve")
 		}
 		bad = bad || res.GetOutcome() != literaturev1.ResolveResult_FOUND
 		if res.GetOutcome() == literaturev1.ResolveResult_ENGINE_UNAVAILABLE {

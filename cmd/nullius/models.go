@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -107,17 +108,18 @@ func (c *cli) models(d *llm.Door, word string) error {
 		Aliases   map[string]string `json:"aliases"`
 	}
 	for _, p := range d.Providers() {
-		if word == "" || strings.Contains(p.Name, word) {
+		if has(p.Name, word) || has(p.Title, word) {
 			all.Providers = append(all.Providers, providerView{p.Name, p.Title, p.API, p.BaseURL, p.Key.From, p.Key.Missing})
 		}
 	}
 	for _, m := range d.Models() {
-		if strings.Contains(m.Name, word) {
+		if has(m.Name, word) {
 			all.Models = append(all.Models, viewOf(m))
 		}
 	}
 	all.Aliases = d.Aliases()
-	if len(all.Models) == 0 && len(all.Providers) == 0 {
+	maps.DeleteFunc(all.Aliases, func(k, _ string) bool { return !has(k, word) })
+	if _, whole := all.Aliases[word]; len(all.Models) == 0 && len(all.Providers) == 0 && (whole || len(all.Aliases) == 0) {
 		m, err := d.Model(word)
 		if err != nil {
 			return err
@@ -146,7 +148,9 @@ func (c *cli) models(d *llm.Door, word string) error {
 			return err
 		}
 	}
-	fmt.Fprintln(w, "MODEL\tCONTEXT\tOUTPUT\tIN $/M\tCACHED\tOUT $/M\tAS OF\tCAN\tFROM")
+	if len(all.Models) > 0 {
+		fmt.Fprintln(w, "MODEL\tCONTEXT\tOUTPUT\tIN $/M\tCACHED\tOUT $/M\tAS OF\tCAN\tFROM")
+	}
 	for _, m := range all.Models {
 		price := []string{m.Input, m.CacheRead, m.Output, m.AsOf}
 		switch {
@@ -161,17 +165,22 @@ func (c *cli) models(d *llm.Door, word string) error {
 		}
 		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%s\n", m.Name, m.Context, m.MaxOutput, strings.Join(price, "\t"), can, m.Origin)
 	}
-	var aliases []string
-	for k := range all.Aliases {
-		if strings.Contains(k, word) {
-			aliases = append(aliases, k)
-		}
+	if err := w.Flush(); err != nil || len(all.Aliases) == 0 {
+		return err
 	}
-	slices.Sort(aliases)
-	for _, k := range aliases {
-		fmt.Fprintf(w, "%s\t→ %s\t\t\t\t\t\t\t\n", k, all.Aliases[k])
+	if len(all.Models) > 0 {
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintln(w, "OTHER NAME\tSTANDS FOR")
+	for _, k := range slices.Sorted(maps.Keys(all.Aliases)) {
+		fmt.Fprintf(w, "%s\t%s\n", k, all.Aliases[k])
 	}
 	return w.Flush()
+}
+
+// has says whether a name has a word in it, in whatever case.
+func has(name, word string) bool {
+	return strings.Contains(strings.ToLower(name), strings.ToLower(word))
 }
 
 // testModel asks for one word.
@@ -194,7 +203,7 @@ func (c *cli) testModel(ctx context.Context, d *llm.Door, name string) error {
 	if err != nil {
 		return ofTest(err)
 	}
-	took := time.Since(began).Round(10 * time.Millisecond)
+	took := time.Since(began).Round(time.Millisecond)
 	if reason, sentence, _ := rep.Outcome(r.Origin); reason != "" {
 		return fault.New(fault.Precondition, reason, "%s", strings.TrimSuffix(sentence, ".")).WithNext("nullius models")
 	}
@@ -217,6 +226,9 @@ func (c *cli) testModel(ctx context.Context, d *llm.Door, name string) error {
 	fmt.Fprintf(c.out, "%s answered %q in %s, served as %s\n", rep.Model, clean(rep.Text), took, orDash(rep.Served))
 	fmt.Fprintf(c.out, "tokens: %d in, %d from a cache, %d out (%d of them reasoning)%s\ncost: %s\n", u.Input+u.CacheWrite, u.CacheRead, u.Output, u.Reasoning,
 		map[bool]string{true: ", estimated"}[u.Estimated], cost)
+	if rep.Finish == llm.Length {
+		fmt.Fprintln(c.out, "note: the reply was cut at its limit of tokens")
+	}
 	for _, n := range rep.Notes {
 		fmt.Fprintln(c.out, "note:", n)
 	}
@@ -230,15 +242,21 @@ func ofTest(err error) error {
 		return err
 	}
 	f := *said
-	for _, of := range []string{"; the idea goes on by itself", "; after a top-up the idea goes on"} {
-		f.Message = strings.Replace(f.Message, of, "", 1)
-	}
+	f.Message = ofNoIdea(f.Message)
 	for _, of := range []string{"nullius status", "nullius cost", "nullius models test"} {
 		if strings.HasPrefix(f.Next, of) {
 			f.Next = "nullius doctor"
 		}
 	}
 	return &f
+}
+
+// ofNoIdea leaves out of a sentence what only an idea could do.
+func ofNoIdea(s string) string {
+	for _, of := range []string{"; the idea goes on by itself", "; after a top-up the idea goes on"} {
+		s = strings.Replace(s, of, "", 1)
+	}
+	return s
 }
 
 func orDash(s string) string {
@@ -277,8 +295,15 @@ func keyCheck(k llm.Checked) check {
 	switch {
 	case k.Err != nil:
 		out.State, out.Text, out.Remedy = "error", k.Err.Error(), fault.NextOf(k.Err)
-		if fault.ReasonOf(k.Err) == "PROVIDER_UNAVAILABLE" {
+		switch fault.ReasonOf(k.Err) {
+		case "PROVIDER_UNAVAILABLE":
 			out.State = "warning"
+			if strings.HasPrefix(out.Remedy, "nullius status") { // there is no study that it could tell of
+				out.Remedy = "nullius models test " + k.Name + "/MODEL"
+			}
+			out.Text = ofNoIdea(out.Text)
+		case "KEY_REFUSED": // the name of a provider is none of a model, which could be tested
+			out.Remedy = "put a valid key where this one was found: " + k.Key.From
 		}
 	case k.Seen == llm.SeenNothing:
 		out.Text, out.Remedy = k.Key.From+"; "+k.Title+" cannot be asked without a paid call", "nullius models test "+k.Name+"/MODEL"

@@ -70,6 +70,25 @@ func TestModels_lists_providers_keys_abilities_and_prices(t *testing.T) {
 	}
 }
 
+// TestModels_finds_names_in_any_case, names of providers and of others, and shows the address that is not set yet by its variable.
+func TestModels_finds_names_in_any_case(t *testing.T) {
+	t.Setenv("AZURE_OPENAI_ENDPOINT", "")
+	for word, wants := range map[string][]string{
+		"Azure":                            {"$AZURE_OPENAI_ENDPOINT/openai/v1", "azure/gpt-4o "},
+		"DeepSeek":                         {"deepseek/deepseek-chat", "DEEPSEEK_API_KEY"},
+		"LLAMA3.1":                         {"OTHER NAME", "llama3.1-405b", "openrouter/meta-llama/llama-3.1-405b-instruct"},
+		"llama3.1-405b":                    {"openrouter/meta-llama/llama-3.1-405b-instruct  32768"},
+		"vertex_ai/claude-3-opus@20240229": {"vertex/claude-3-opus@20240229"},
+	} {
+		code, out, errOut := nullius(t, "models", word)
+		for _, want := range wants {
+			if code != exitDone || !strings.Contains(out, want) {
+				t.Errorf("%s: %q is not in\n%s%s", word, want, out, errOut)
+			}
+		}
+	}
+}
+
 func TestModels_test_makes_one_call_and_says_what_it_cost(t *testing.T) {
 	s := llmfault.New(t, llmfault.Answer("ready"), llmfault.Error(401, "invalid_api_key", "no such key "+canary), llmfault.Error(402, "", "Insufficient Balance"))
 	ownModels(t, s)
@@ -122,6 +141,27 @@ func TestDoctor_checks_keys_without_paying(t *testing.T) {
 	}
 	if s.Count() != 0 {
 		t.Errorf("%d paid calls", s.Count())
+	}
+}
+
+// TestDoctor_says_what_to_do_about_a_refused_key: a provider's name is no model that could be tested, and no idea goes on.
+func TestDoctor_says_what_to_do_about_a_refused_key(t *testing.T) {
+	s := llmfault.New(t, llmfault.Answer("ready"))
+	ownModels(t, s)
+	for _, tt := range []struct {
+		list                llmfault.Play
+		state, text, remedy string
+	}{
+		{llmfault.Error(401, "invalid_api_key", "no such key "+canary), "error", "Lab refused the key from LAB_API_KEY (401)", "put a valid key where this one was found: LAB_API_KEY_FILE"},
+		{llmfault.Error(503, "", "busy"), "warning", "Lab is overloaded (503, 1 try)", "nullius models test lab/MODEL"},
+		{llmfault.Error(402, "", "Insufficient Balance"), "warning", "Lab says this account has no credit left", "nullius models test lab/MODEL"},
+	} {
+		s.List(tt.list)
+		for _, k := range doctorOf(t) {
+			if k.Name == "key of lab" && (k.State != tt.state || k.Text != tt.text || k.Remedy != tt.remedy) {
+				t.Errorf("got %+v, want %+v", k, tt)
+			}
+		}
 	}
 }
 

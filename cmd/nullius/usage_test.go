@@ -22,6 +22,11 @@ func TestUsage_names_the_command(t *testing.T) {
 		"no references":          {[]string{"literature", "resolve", "--bibtex", missing}, exitError, []string{"FILE_UNKNOWN: " + missing + " cannot be read: no such file", "next: nullius literature resolve --bibtex FILE"}},
 		"no list":                {[]string{"literature", "import", missing}, exitError, []string{missing + " cannot be opened: no such file"}},
 		"no such model":          {[]string{"models", "zzz"}, exitError, []string{`there is no model "zzz": want provider/model, as nullius models lists them`}},
+		"a part of names":        {[]string{"models", "test", "claude"}, exitError, []string{"want a whole name; nullius models claude lists those that have it"}},
+		"no such provider":       {[]string{"models", "test", "labor/x"}, exitError, []string{"no provider is called labor; nullius models lists them"}},
+		"years the wrong way":    {[]string{"literature", "search", "x", "--engine", "local", "--from", "2030", "--to", "2019"}, exitError, []string{"year_from: wants a year that is not after year_to", "next: nullius help literature search"}},
+		"no DOI":                 {[]string{"literature", "resolve", "--engine", "local", "--doi", "nope"}, exitError, []string{"doi is no DOI", "next: nullius help literature resolve"}},
+		"a folder for a list":    {[]string{"literature", "import", "--index", filepath.Join(missing, "x.sqlite"), filepath.Dir(missing)}, exitError, []string{"is a directory\nnext: nullius literature import FILE"}},
 		"nearly a model":         {[]string{"models", "test", "gtp-4o"}, exitError, []string{"the nearest name is gpt-4o"}},
 	} {
 		t.Run(name, func(t *testing.T) {

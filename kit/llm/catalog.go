@@ -25,6 +25,9 @@ func (d *Door) Providers() []Provider {
 	var out []Provider
 	for name := range d.table.Providers {
 		m := d.provider(name)
+		if m.missing != "" { // the address with the variable that it wants
+			m.BaseURL = m.local.BaseURL
+		}
 		out = append(out, Provider{Name: name, Title: m.Title, API: m.local.API, BaseURL: m.BaseURL, Key: d.KeyOf(m)})
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })

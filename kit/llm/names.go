@@ -3,6 +3,7 @@ package llm
 import (
 	"net/url"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 
@@ -219,14 +220,21 @@ func (t table) nearest(name string) string {
 	names = append(names, compatible+"/NAME@URL", "openai/gpt-4o", "openai/gpt-4.1", "openai/o3-mini", "deepseek/deepseek-chat",
 		"gemini/gemini-2.0-flash", "gpt-4o", "claude-opus-5")
 	sort.Strings(names)
+	word := strings.ToLower(clip(name, 80))
+	if len(word) > 2 && !strings.Contains(word, "/") && slices.ContainsFunc(names, func(n string) bool { return strings.Contains(n, word) }) {
+		return "want a whole name; nullius models " + word + " lists those that have it"
+	}
 	best, score := "", -1
 	for _, n := range names {
-		d := distance(strings.ToLower(clip(name, 80)), n)
+		d := distance(word, n)
 		if score < 0 || d < score {
 			best, score = n, d
 		}
 	}
 	if score > 1+len(name)/2 { // nothing looks like it
+		if provider, _, ok := strings.Cut(name, "/"); ok && provider != "" {
+			return "no provider is called " + clip(provider, 40) + "; nullius models lists them, and NULLIUS_MODELS_FILE can add one"
+		}
 		return "want provider/model, as nullius models lists them"
 	}
 	return "want provider/model; the nearest name is " + best

@@ -253,7 +253,13 @@ type rawUsage struct {
 	Cost       *float64 `json:"cost"`
 	Input      float64  `json:"input_tokens"` // some name them as the API of responses does
 	Output     float64  `json:"output_tokens"`
-	In         struct {
+	InToo      struct {
+		Cached float64 `json:"cached_tokens"`
+	} `json:"input_tokens_details"`
+	OutToo struct {
+		Reasoning float64 `json:"reasoning_tokens"`
+	} `json:"output_tokens_details"`
+	In struct {
 		Cached  float64 `json:"cached_tokens"`
 		Written float64 `json:"cache_write_tokens"` // OpenRouter's: https://openrouter.ai/docs/use-cases/usage-accounting
 	} `json:"prompt_tokens_details"`
@@ -268,7 +274,7 @@ func parseUsage(raw json.RawMessage) (u rawUsage, ok bool) {
 		return rawUsage{}, false
 	}
 	if u.Prompt == 0 && u.Completion == 0 {
-		u.Prompt, u.Completion = u.Input, u.Output
+		u.Prompt, u.Completion, u.In.Cached, u.Out.Reasoning = u.Input, u.Output, u.InToo.Cached, u.OutToo.Reasoning
 	}
 	sound := u.Prompt >= 0 && u.Prompt <= 1e12 && u.Completion >= 0 && u.Completion <= 1e12
 	return u, sound && u.Prompt+u.Completion > 0

@@ -47,7 +47,7 @@ func fromSearch(r *literaturev1.SearchPapersRequest) (literature.Query, literatu
 	case q.Limit < 0 || q.Limit > 50:
 		return q, nil, invalid("limit", "wants 1 to 50, or 0 for 10")
 	case q.From < 0 || q.To < 0 || q.From > 2999 || q.To > 2999 || q.To > 0 && q.From > q.To:
-		return q, nil, invalid("year_from", "and year_to want years, the earlier one first")
+		return q, nil, fault.New(fault.Invalid, "FIELD_INVALID", "year_from and year_to want years, the earlier one first").WithField("year_from", "wants a year that is not after year_to")
 	}
 	if q.Limit == 0 {
 		q.Limit = 10

@@ -31,11 +31,7 @@ func Import(ctx context.Context, list, file, source, licence string) (_ Imported
 	out := Imported{File: file}
 	in, err := os.Open(file)
 	if err != nil {
-		why := err.Error()
-		if path := (*os.PathError)(nil); errors.As(err, &path) {
-			why = path.Err.Error()
-		}
-		return out, fault.Wrap(err, fault.Invalid, "FIELD_INVALID", "%s cannot be opened: %s", file, why).WithNext("nullius literature import --help")
+		return out, fault.Wrap(err, fault.Invalid, "FIELD_INVALID", "%s cannot be opened: %s", file, plainly(err)).WithNext("nullius literature import --help")
 	}
 	defer func() { _ = in.Close() }() // it was only read
 	if err := os.MkdirAll(filepath.Dir(list), 0o700); err != nil {
@@ -60,10 +56,13 @@ func Import(ctx context.Context, list, file, source, licence string) (_ Imported
 		out.Issues = append(out.Issues, lineIssue(i.Line, i.Text))
 	}
 	if err != nil {
-		return out, fault.Wrap(err, fault.Invalid, "FIELD_INVALID", "%s was read up to an error: %v", file, err)
+		return out, fault.Wrap(err, fault.Invalid, "FIELD_INVALID", "%s was read up to an error: %s", file, plainly(err)).WithNext("nullius literature import FILE")
 	}
 	if len(rep.Forms) == 0 {
-		why := "it is empty"
+		why := "it holds no entry"
+		if info, err := in.Stat(); err == nil && info.Size() == 0 {
+			why = "it is empty"
+		}
 		if len(out.Issues) > 0 {
 			why = out.Issues[0]
 		}
@@ -75,6 +74,14 @@ func Import(ctx context.Context, list, file, source, licence string) (_ Imported
 	}
 	out.Total, err = x.Count(ctx)
 	return out, err
+}
+
+// plainly is why a file cannot be used, without its path.
+func plainly(err error) string {
+	if path := (*os.PathError)(nil); errors.As(err, &path) {
+		return path.Err.Error()
+	}
+	return err.Error()
 }
 
 func lineIssue(line int, text string) string { return fmt.Sprintf("line %d: %s", line, text) }

@@ -152,6 +152,10 @@ func (r *reader) flush() error {
 }
 
 func (r *reader) bibtex(data []byte) error {
+	if bytes.IndexByte(data, 0) >= 0 {
+		r.drop(1, "this is no text in UTF-8 or Latin-1")
+		return nil
+	}
 	if bytes.IndexByte(data, '@') < 0 {
 		r.drop(1, "this is neither BibTeX nor JSON")
 		return nil
