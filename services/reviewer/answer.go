@@ -2,6 +2,9 @@ package reviewer
 
 import (
 	"encoding/json"
+	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 
 	reviewerv1 "nullius.dev/proto/gen/nullius/reviewer/v1"
@@ -20,25 +23,32 @@ const commentsKey = "Comments"
 
 type object = map[string]any
 
+// Models write "7" and "7/10" for 7, one string for a list of one, "no" for false. What they mean is plain, so that none of it is asked again.
+var (
+	scoreTypes = object{"type": []string{"integer", "number", "string"}}
+	listTypes  = object{"type": []string{"array", "string"}, "items": object{"type": "string"}}
+	flagTypes  = object{"type": []string{"boolean", "string"}}
+)
+
 // commentSchema describes one comment. Only the claim is demanded: models that give
 // a plain form without evidence are still heard.
 func commentSchema() object {
-	text := object{"type": "string"}
-	return object{"type": "object", "required": []string{"claim"}, "properties": object{
-		"claim": text, "severity": text, "item": text, "strength": object{"type": "boolean"},
-		"quotes": object{"type": "array", "items": text}, "absent": text,
+	text := object{"type": []string{"string", "null"}}
+	return object{"type": []string{"object", "string"}, "required": []string{"claim"}, "properties": object{
+		"claim": object{"type": "string"}, "severity": text, "item": text, "strength": object{"type": []string{"boolean", "string", "null"}},
+		"quotes": object{"type": []string{"array", "string", "null"}, "items": object{"type": "string"}}, "absent": text,
 	}}
 }
 
 func itemSchema(it forms.Item) object {
 	switch it.Type {
 	case forms.List:
-		return object{"type": "array", "items": object{"type": "string"}}
+		return listTypes
 	case forms.Boolean:
-		return object{"type": "boolean"}
+		return flagTypes
 	case forms.Score:
 		// No bounds: a value out of range is dropped and counted, the rest is heard.
-		return object{"type": "integer"}
+		return scoreTypes
 	default:
 		return object{"type": "string"}
 	}
@@ -60,11 +70,11 @@ func schemaOf(items []forms.Item) json.RawMessage {
 func reflectionSchema() json.RawMessage {
 	text := object{"type": "string"}
 	return encode(object{"type": "object", "required": []string{"Changed"}, "properties": object{
-		"Changed": object{"type": "boolean"}, "Reason": text,
+		"Changed": flagTypes, "Reason": text,
 		"Items": object{"type": "array", "items": object{"type": "object", "required": []string{"Item", "Value"}, "properties": object{
-			"Item": text, "Value": object{"type": "array", "items": text}}}},
+			"Item": text, "Value": listTypes}}},
 		"Scores": object{"type": "array", "items": object{"type": "object", "required": []string{"Item", "Value"}, "properties": object{
-			"Item": text, "Value": object{"type": "number"}}}},
+			"Item": text, "Value": scoreTypes}}},
 		commentsKey: object{"type": "array", "items": commentSchema()},
 	}})
 }
@@ -96,9 +106,65 @@ func (a answer) text(name string) string {
 }
 
 func (a answer) list(name string) []string {
-	var in []string
+	var in texts
 	a.into(name, &in)
 	return points(in)
+}
+
+// texts is a list of strings, or a string that holds one a line.
+type texts []string
+
+var bullet = regexp.MustCompile(`^\s*(?:[-*+•–]|\(?\d{1,2}[.)])\s+`)
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *texts) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) != nil {
+		return json.Unmarshal(b, (*[]string)(t))
+	}
+	for line := range strings.Lines(one) {
+		if m := bullet.FindString(line); m != "" || len(*t) == 0 {
+			*t = append(*t, strings.TrimSpace(line[len(m):]))
+		} else if line = strings.TrimSpace(line); line != "" {
+			(*t)[len(*t)-1] += " " + line
+		}
+	}
+	return nil
+}
+
+// flag is true or false, or a word for it.
+type flag bool
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (f *flag) UnmarshalJSON(b []byte) error {
+	var word string
+	if json.Unmarshal(b, &word) != nil {
+		return json.Unmarshal(b, (*bool)(f))
+	}
+	word, _, _ = strings.Cut(strings.ToLower(strings.TrimSpace(word)), " ")
+	word = strings.Trim(word, ".,:;!")
+	*f = word == "yes" || word == "true"
+	return nil
+}
+
+// number is a number, or a string that begins with one: "7", "7/10", "7: a good paper".
+type number float64
+
+var leadingNumber = regexp.MustCompile(`^\s*\*{0,2}(-?\d{1,6}(?:\.\d{1,6})?)(?:\s*(?:/|out of|of)\s*\d{1,3})?\*{0,2}\s*(?:$|[:;,.()–—-])`)
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (n *number) UnmarshalJSON(b []byte) error {
+	var said string
+	if json.Unmarshal(b, &said) != nil {
+		return json.Unmarshal(b, (*float64)(n))
+	}
+	m := leadingNumber.FindStringSubmatch(said)
+	if m == nil {
+		return fmt.Errorf("%.40q is no score", said)
+	}
+	v, err := strconv.ParseFloat(m[1], 64)
+	*n = number(v)
+	return err
 }
 
 func points(in []string) []string {
@@ -121,12 +187,36 @@ func clip(s string, limit int) string {
 }
 
 type comment struct {
-	Claim    string   `json:"claim"`
-	Severity string   `json:"severity"`
-	Item     string   `json:"item"`
-	Strength bool     `json:"strength"`
-	Quotes   []string `json:"quotes"`
-	Absent   string   `json:"absent"`
+	Claim    string `json:"claim"`
+	Severity string `json:"severity"`
+	Item     string `json:"item"`
+	Strength flag   `json:"strength"`
+	Quotes   quotes `json:"quotes"`
+	Absent   string `json:"absent"`
+}
+
+// UnmarshalJSON implements json.Unmarshaler: a comment may be its claim alone.
+func (c *comment) UnmarshalJSON(b []byte) error {
+	type plain comment
+	if json.Unmarshal(b, &c.Claim) == nil {
+		return nil
+	}
+	return json.Unmarshal(b, (*plain)(c))
+}
+
+// quotes is a list of quotes, or one.
+type quotes []string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (q *quotes) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) != nil {
+		return json.Unmarshal(b, (*[]string)(q))
+	}
+	if strings.TrimSpace(one) != "" {
+		*q = quotes{one}
+	}
+	return nil
 }
 
 func (a answer) comments() []comment {
@@ -139,7 +229,7 @@ func (a answer) comments() []comment {
 // returned; a weighty fault without evidence becomes a minor one.
 func (p *paper) verify(text *quote.Text, in []comment) (out []*reviewerv1.ReviewComment, lost []string) {
 	for _, c := range in {
-		rc := &reviewerv1.ReviewComment{Claim: clip(c.Claim, maxPoint), Severity: severity(c.Severity), Item: clip(c.Item, 80), Strength: c.Strength}
+		rc := &reviewerv1.ReviewComment{Claim: clip(c.Claim, maxPoint), Severity: severity(c.Severity), Item: clip(c.Item, 80), Strength: bool(c.Strength)}
 		if rc.Claim == "" {
 			continue
 		}

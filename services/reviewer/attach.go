@@ -1,6 +1,8 @@
 package reviewer
 
 import (
+	"os"
+
 	"google.golang.org/grpc"
 
 	"nullius.dev/kit/app"
@@ -18,7 +20,11 @@ type Shared struct {
 
 // Attach puts the reviewer on a host.
 func Attach(h *app.Host, net *rpc.Network, cfg Config, s Shared) error {
-	svc, err := New(cfg, Deps{Log: h.Log(), Tracer: h.Tracer(), Models: s.Models, Blobs: s.Blobs, Sandbox: s.Sandbox})
+	d := Deps{Log: h.Log(), Tracer: h.Tracer(), Models: s.Models, Blobs: s.Blobs, Sandbox: s.Sandbox}
+	if cfg.Forms != "" {
+		d.Forms = os.DirFS(cfg.Forms)
+	}
+	svc, err := New(cfg, d)
 	if err != nil {
 		return err
 	}

@@ -17,11 +17,12 @@ import (
 
 // score reads an integer; 7.0 is one, a huge number is none that a form allows.
 func (a answer) score(name string) (int, bool) {
-	var v float64
-	if !a.into(name, &v) || v != math.Trunc(v) || math.Abs(v) > 1e6 {
+	var n number
+	if !a.into(name, &n) {
 		return 0, false
 	}
-	return int(v), true
+	v := float64(n)
+	return int(v), v == math.Trunc(v) && math.Abs(v) <= 1e6
 }
 
 // average computes the scores of the merged review.
@@ -46,8 +47,8 @@ func (w *work) average(opinions []opinion) {
 	concerned := 0
 	for _, o := range opinions {
 		for _, it := range w.form.Of(forms.Boolean) {
-			var yes bool
-			if o.answer.into(it.Name, &yes) && yes {
+			var yes flag
+			if o.answer.into(it.Name, &yes) && bool(yes) {
 				concerned++
 			}
 		}
@@ -140,14 +141,14 @@ func (w *work) comment(in []comment) []string {
 
 // change is the answer to a round of reflection.
 type change struct {
-	Changed bool
+	Changed flag
 	Items   []struct {
 		Item  string
-		Value []string
+		Value texts
 	}
 	Scores []struct {
 		Item  string
-		Value float64
+		Value number
 	}
 	Comments []comment
 }
@@ -171,7 +172,7 @@ func (w *work) reflect(ctx context.Context) error {
 			return err
 		}
 		var c change
-		if json.Unmarshal([]byte(raw), &c) != nil || !c.Changed {
+		if json.Unmarshal([]byte(raw), &c) != nil || !bool(c.Changed) {
 			return nil
 		}
 		lost = w.apply(c)
@@ -192,12 +193,13 @@ func (w *work) apply(c change) []string {
 		if !ok || s == nil || s.GetN() == 0 || moved[m.Item] {
 			continue
 		}
-		if m.Value < float64(it.Minimum) || m.Value > float64(it.Maximum) {
+		wanted := float64(m.Value)
+		if wanted < float64(it.Minimum) || wanted > float64(it.Maximum) {
 			s.Dropped++
 			continue
 		}
 		moved[m.Item] = true
-		s.Value = score.Move(s.GetValue(), m.Value, float64(it.Minimum), float64(it.Maximum))
+		s.Value = score.Move(s.GetValue(), wanted, float64(it.Minimum), float64(it.Maximum))
 	}
 	if len(c.Comments) == 0 {
 		return nil

@@ -2,7 +2,7 @@ package reviewer
 
 import (
 	"context"
-	"fmt"
+	"io/fs"
 	"log/slog"
 
 	"go.opentelemetry.io/otel/trace"
@@ -40,6 +40,7 @@ type Config struct {
 	Listen     string `yaml:"listen"`
 	PaperBytes int    `yaml:"paper_bytes"` // of the text shown to a model; more is cut and said
 	MaxTokens  int    `yaml:"max_tokens"`  // of an answer
+	Forms      string `yaml:"forms"`       // folder with further forms, one *.yaml each; empty: none
 }
 
 // DefaultConfig is what the service runs with if nothing is said.
@@ -72,6 +73,7 @@ type Deps struct {
 	Models  Chatter
 	Blobs   store.Blobs    // nil: no snapshots
 	Sandbox sandbox.Runner // nil: no PDFs
+	Forms   fs.FS          // further forms; nil: those that are shipped
 }
 
 // Service reviews papers. It is safe for concurrent use.
@@ -86,9 +88,9 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	set, err := forms.Load(nil)
+	set, err := forms.Load(d.Forms)
 	if err != nil {
-		return nil, fmt.Errorf("load forms: %w", err)
+		return nil, fault.Wrap(err, fault.Invalid, ReasonInvalid, "the forms cannot be used: %v", err).WithField("forms", "see services/reviewer/forms for examples")
 	}
 	return &Service{cfg: cfg, d: d, forms: set}, nil
 }

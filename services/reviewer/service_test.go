@@ -1,13 +1,11 @@
 package reviewer_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -217,12 +215,14 @@ func TestService_Review_refuses_what_is_no_paper(t *testing.T) {
 	pdf := func(b []byte) *reviewerv1.ReviewPaperRequest {
 		return &reviewerv1.ReviewPaperRequest{Paper: &reviewerv1.ReviewPaperRequest_Pdf{Pdf: b}}
 	}
+	short := typeset(t, paper)
 	tests := []struct {
 		name   string
 		in     *reviewerv1.ReviewPaperRequest
 		reason string
 	}{
 		{"garbage", pdf([]byte("%PDF-1.5\n" + strings.Repeat("junk ", 100))), "PDF_UNREADABLE"},
+		{"a PDF cut short", pdf(short[:len(short)*2/3]), "PDF_UNREADABLE"},
 		{"another format", pdf([]byte("GIF89a and so on")), "PDF_UNREADABLE"},
 		{"pages of images", pdf(testFile(t, "image.pdf")), "PDF_UNREADABLE"},
 		{"pages without anything", pdf(testFile(t, "blank.pdf")), "PAPER_EMPTY"},
@@ -263,19 +263,7 @@ func TestService_Review_reads_a_PDF_with_pages(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the sandbox is needed: sudo apt-get install -y bubblewrap poppler-utils: %v", err)
 	}
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "p.tex"), []byte(paper), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), "pdflatex", "-interaction=nonstopmode", "p.tex")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("LaTeX is needed: sudo apt-get install -y texlive-latex-base: %v\n%s", err, bytes.TrimSpace(out))
-	}
-	data, err := os.ReadFile(filepath.Join(dir, "p.pdf"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := typeset(t, paper)
 	r, err := ask(t.Context(), serve(t, llmtest.New(t, script(6, 6, 6, 6, 6)), nil, box), &reviewerv1.ReviewPaperRequest{Paper: &reviewerv1.ReviewPaperRequest_Pdf{Pdf: data}})
 	if err != nil {
 		t.Fatal(err)

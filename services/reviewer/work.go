@@ -58,6 +58,13 @@ func (s *Service) begin(in *reviewerv1.ReviewPaperRequest, f *forms.Form, p pape
 	}
 	w.warn("uncalibrated", "Scores are uncalibrated: no calibration fits this form and model.")
 	w.warn("figures-not-reviewed", "figures: not reviewed")
+	if f.Checked == "" {
+		source := "its venue's page"
+		if f.Source != "" {
+			source = f.Source
+		}
+		w.warn("form-not-compared", "The form %s is in Nullius's own words; it was not compared with %s.", f.ID, source)
+	}
 	return w, w.prompt()
 }
 

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"nullius.dev/kit/fault"
 	"nullius.dev/kit/sandbox"
@@ -56,12 +58,55 @@ func (p Poppler) Pages(ctx context.Context, data []byte) ([]string, error) {
 	if !hasText(text) {
 		return nil, p.withoutText(ctx, dir)
 	}
-	return strings.Split(strings.TrimSuffix(text, "\f"), "\f"), nil
+	drawn, err := p.text(ctx, dir, "-raw")
+	if err != nil {
+		return nil, err
+	}
+	return unmix(split(text), split(drawn)), nil
 }
 
-func (p Poppler) text(ctx context.Context, dir string) (string, error) {
+func split(text string) []string { return strings.Split(strings.TrimSuffix(text, "\f"), "\f") }
+
+// unmix takes a page in the order in which it was drawn where the reader took two near columns for one: lines then run over both, far longer than
+// any that was drawn.
+func unmix(pages, drawn []string) []string {
+	if len(pages) != len(drawn) {
+		return pages
+	}
+	for i := range pages {
+		lengths := lineLengths(drawn[i])
+		if len(lengths) < 10 {
+			continue
+		}
+		slices.Sort(lengths)
+		usual, over := lengths[len(lengths)*9/10], 0
+		for _, n := range lineLengths(pages[i]) {
+			if n > 60 && n*10 > usual*15 {
+				over++
+			}
+		}
+		if over >= 2 {
+			pages[i] = drawn[i]
+		}
+	}
+	return pages
+}
+
+// lineLengths lists the lengths of a page's lines in characters; short ones are no running text.
+func lineLengths(page string) []int {
+	var out []int
+	for line := range strings.Lines(page) {
+		if n := utf8.RuneCountInString(strings.TrimSpace(line)); n > 20 {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func (p Poppler) text(ctx context.Context, dir string, options ...string) (string, error) {
 	out, complaint := &capped{limit: maxOutput}, &capped{limit: 8 << 10}
-	res, err := p.run(ctx, dir, out, complaint, "pdftotext", "-q", "-enc", "UTF-8", "-eol", "unix", "/paper/paper.pdf", "-")
+	argv := append(append([]string{"pdftotext", "-q", "-enc", "UTF-8", "-eol", "unix"}, options...), "/paper/paper.pdf", "-")
+	res, err := p.run(ctx, dir, out, complaint, argv...)
 	if err != nil {
 		return "", err
 	}
