@@ -128,10 +128,11 @@ func TestExecutor_RefusesABadJob(t *testing.T) {
 				j.Outputs = append(j.Outputs, &executorv1.Output{Glob: g})
 			}
 		},
-		"the tree as run folder":     func(j *executorv1.Job) { j.OutDir = "." },
-		"a glob that does not close": func(j *executorv1.Job) { j.Outputs = []*executorv1.Output{{Glob: "run_1/[a"}} },
-		"a glob that takes forever":  func(j *executorv1.Job) { j.Protected = []string{strings.Repeat("**/", 40) + "x"} },
-		"a too large job":            func(j *executorv1.Job) { j.Argv = []string{strings.Repeat("x", 70_000)} },
+		"the tree as run folder":                        func(j *executorv1.Job) { j.OutDir = "." },
+		"a glob that does not close":                    func(j *executorv1.Job) { j.Outputs = []*executorv1.Output{{Glob: "run_1/[a"}} },
+		"a glob that takes forever":                     func(j *executorv1.Job) { j.Protected = []string{strings.Repeat("**/", 40) + "x"} },
+		"control characters, which take six bytes each": func(j *executorv1.Job) { j.Env = map[string]string{"X": strings.Repeat("\x01", 8000)} },
+		"a too large job":                               func(j *executorv1.Job) { j.Argv = []string{strings.Repeat("x", 70_000)} },
 	} {
 		j := w.job("bad", good)
 		change(j)

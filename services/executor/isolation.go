@@ -3,7 +3,6 @@ package executor
 import (
 	"path/filepath"
 	"runtime"
-	"strings"
 
 	"nullius.dev/kit/fault"
 	"nullius.dev/kit/sandbox"
@@ -30,10 +29,7 @@ func (a *attempt) below(p string) string {
 
 // tree is the job's own copy of its snapshot.
 func (a *attempt) tree() string {
-	if mount := a.job.GetMount(); !strings.HasPrefix(mount+"/", "data/") {
-		return a.below(mount)
-	}
-	return filepath.Join(a.dir, "tree") // else it would hold the data
+	return a.below(a.job.GetMount())
 }
 
 // cpus is the job's share of the host's processors: what keeps one job with

@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"nullius.dev/kit/fault"
@@ -11,9 +12,9 @@ import (
 )
 
 const (
-	// maxInline is the size up to which a result lies in the job's record; the
-	// record stays under 64 KiB, as far as the job itself does.
-	maxInline = 24 << 10
+	// maxJob and maxInline are the sizes, as JSON, up to which a job is taken and its result lies in its record. The record stays under 64 KiB.
+	maxJob    = 32 << 10
+	maxInline = 20 << 10
 	// maxWhole bounds a result in the blob store; shrink has cut it before.
 	maxWhole = 4 << 20
 )
@@ -21,7 +22,11 @@ const (
 // outsource puts a large result into the blob store, and returns what of it
 // stays in the record, with the digest of the whole; empty: all stays.
 func outsource(ctx context.Context, b store.Blobs, res *executorv1.JobResult) (*executorv1.JobResult, string, error) {
-	if proto.Size(res) <= maxInline {
+	text, err := protojson.Marshal(res)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(text) <= maxInline {
 		return res, "", nil
 	}
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(res)

@@ -2,6 +2,7 @@ package executor_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -48,6 +49,25 @@ func (w *world) watchOf(j *executorv1.Job) seen {
 	w.t.Helper()
 	w.submit(w.client, j)
 	return w.watch(w.client, j.GetJobId())
+}
+
+// TestExecutor_TheLargestJobLeavesItsRecordSmall: a job and a result that are as large as they may be.
+func TestExecutor_TheLargestJobLeavesItsRecordSmall(t *testing.T) {
+	w := open(t)
+	j := w.job("large", strings.ReplaceAll(many, "1500", "180"))
+	j.Env = map[string]string{"X": strings.Repeat("\x01", 5000)}
+	res := w.watchOf(j).record.GetResult()
+	if res.GetEndReason() != executorv1.EndReason_SUCCEEDED || len(res.GetMeasurements()) != 180 {
+		t.Fatalf("%s, %d numbers", res.GetEndReason(), len(res.GetMeasurements()))
+	}
+	kv, err := w.bus.JS.KeyValue(t.Context(), subject.BucketJobState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := kv.Get(t.Context(), j.GetJobId())
+	if err != nil || len(e.Value()) > 64<<10 {
+		t.Errorf("the record has %d bytes, %v", len(e.Value()), err)
+	}
 }
 
 func TestExecutor_ADamagedRecordHoldsNothingUp(t *testing.T) {

@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"bytes"
 	"context"
 	"strings"
 	"sync"
@@ -16,7 +17,7 @@ import (
 const (
 	logHead    = 1 << 20
 	logTail    = 4 << 20
-	logChunk   = 48 << 10
+	logChunk   = 16 << 10 // at most in one message, so no line is longer
 	logEvery   = 100 * time.Millisecond
 	logPerTick = 256 << 10 // what watchers get at most in one interval
 )
@@ -39,6 +40,7 @@ type logStream struct {
 	total   uint64
 	pending []byte // published at the next tick
 	offset  uint64 // of pending
+	waited  bool   // a line without its end has waited for one tick
 	budget  int
 }
 
@@ -82,35 +84,53 @@ func (l *logStream) queue(p []byte) {
 		return
 	}
 	if len(l.pending) > 0 && l.offset+uint64(len(l.pending)) != l.total {
-		l.flush()
+		l.flush(len(l.pending))
 	}
 	if len(l.pending) == 0 {
 		l.offset = l.total
 	}
 	l.pending = append(l.pending, p[:n]...)
 	l.budget -= n
-	if len(l.pending) >= logChunk {
-		l.flush()
+	for len(l.pending) > logChunk {
+		l.flush(cut(l.pending))
 	}
 }
 
-func (l *logStream) flush() {
-	for len(l.pending) > 0 {
-		n := min(logChunk, len(l.pending))
+// cut is where a message ends that begins with p: after a whole line, if there is one, since watchers see each message's lines by themselves.
+func cut(p []byte) int {
+	if n := bytes.LastIndexByte(p[:min(logChunk, len(p))], '\n') + 1; n > 0 {
+		return n
+	}
+	return min(logChunk, len(p))
+}
+
+// flush publishes the first bytes of what is pending.
+func (l *logStream) flush(size int) {
+	for size > 0 {
+		n := cut(l.pending[:size])
 		c := &executorv1.LogChunk{Attempt: l.attempt, Stream: l.which, Offset: l.offset, Data: l.pending[:n]}
 		if b, err := proto.Marshal(c); err == nil {
 			l.publish(b)
 		}
 		l.offset += uint64(n)
 		l.pending = l.pending[n:]
+		size -= n
 	}
-	l.pending = nil
+	if len(l.pending) == 0 {
+		l.pending = nil
+	}
 }
 
+// tick publishes the whole lines that are pending. One that has not ended may wait for its end, but not twice.
 func (l *logStream) tick() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.flush()
+	n := bytes.LastIndexByte(l.pending, '\n') + 1
+	if n == 0 && l.waited {
+		n = len(l.pending)
+	}
+	l.waited = n < len(l.pending)
+	l.flush(n)
 	l.budget = logPerTick
 }
 
@@ -131,7 +151,7 @@ func (l *logStream) kept() []byte {
 func (l *logStream) store(ctx context.Context, b store.Blobs) (*executorv1.LogDigest, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.flush()
+	l.flush(len(l.pending))
 	d := &executorv1.LogDigest{TotalBytes: l.total}
 	if l.total == 0 {
 		return d, nil

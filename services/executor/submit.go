@@ -94,10 +94,13 @@ func (s *Service) Submit(ctx context.Context, job *executorv1.Job) (*executorv1.
 func accept(job *executorv1.Job) (*executorv1.Job, error) {
 	job = proto.Clone(job).(*executorv1.Job)
 	normalize(job)
-	if err := validate(job); err != nil {
+	if err := validate(job); err != nil { // its work is bounded by the size of a message
 		return nil, err
 	}
 	text, err := protojson.Marshal(job)
+	if len(text) > maxJob {
+		return nil, fault.New(fault.Invalid, "PAYLOAD_TOO_LARGE", "the job has %d bytes as JSON, allowed are %d", len(text), maxJob)
+	}
 	known := &executorv1.Job{}
 	if err == nil {
 		err = protojson.Unmarshal(text, known)
@@ -157,10 +160,6 @@ func validate(j *executorv1.Job) error {
 	}
 	if len(j.GetArgv()) == 0 || len(j.GetArgv()) > 256 || j.GetArgv()[0] == "" {
 		return bad("argv", "needs 1 to 256 words")
-	}
-	size := proto.Size(j)
-	if size > 64<<10 {
-		return fault.New(fault.Invalid, "PAYLOAD_TOO_LARGE", "the job has %d bytes, allowed are %d", size, 64<<10)
 	}
 	for _, a := range j.GetArgv() {
 		if strings.ContainsRune(a, 0) {

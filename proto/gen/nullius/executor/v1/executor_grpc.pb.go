@@ -34,7 +34,7 @@ const (
 // A program that ran and failed is a result, never an RPC error. All calls fail with UNAVAILABLE BUS_UNAVAILABLE when the broker is away.
 type ExecutorServiceClient interface {
 	// Submit queues a job. Idempotent: the same job_id with the same content returns the same job. Returns within a second.
-	// Fails with INVALID_ARGUMENT FIELD_INVALID or PATH_INVALID, ALREADY_EXISTS JOB_SPEC_DIFFERS (both digests named),
+	// Fails with INVALID_ARGUMENT FIELD_INVALID, PATH_INVALID or PAYLOAD_TOO_LARGE (32 KiB as JSON), ALREADY_EXISTS JOB_SPEC_DIFFERS (both digests named),
 	// RESOURCE_EXHAUSTED QUOTA_EXCEEDED (queue full).
 	Submit(ctx context.Context, in *SubmitRequest, opts ...grpc.CallOption) (*SubmitResponse, error)
 	// Get returns the job's current record, and why it waits. Read only, milliseconds. Fails with NOT_FOUND JOB_UNKNOWN.
@@ -125,7 +125,7 @@ func (c *executorServiceClient) ListNodes(ctx context.Context, in *ListNodesRequ
 // A program that ran and failed is a result, never an RPC error. All calls fail with UNAVAILABLE BUS_UNAVAILABLE when the broker is away.
 type ExecutorServiceServer interface {
 	// Submit queues a job. Idempotent: the same job_id with the same content returns the same job. Returns within a second.
-	// Fails with INVALID_ARGUMENT FIELD_INVALID or PATH_INVALID, ALREADY_EXISTS JOB_SPEC_DIFFERS (both digests named),
+	// Fails with INVALID_ARGUMENT FIELD_INVALID, PATH_INVALID or PAYLOAD_TOO_LARGE (32 KiB as JSON), ALREADY_EXISTS JOB_SPEC_DIFFERS (both digests named),
 	// RESOURCE_EXHAUSTED QUOTA_EXCEEDED (queue full).
 	Submit(context.Context, *SubmitRequest) (*SubmitResponse, error)
 	// Get returns the job's current record, and why it waits. Read only, milliseconds. Fails with NOT_FOUND JOB_UNKNOWN.
