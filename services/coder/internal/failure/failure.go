@@ -45,7 +45,7 @@ func Parse(in Input) Failure {
 	if in.Source == nil {
 		in.Source = func(string) []string { return nil }
 	}
-	stderr, stdout := ungroup(clean(in.Stderr)), ungroup(clean(in.Stdout))
+	stderr, stdout := ungroup(usual(clean(in.Stderr))), ungroup(usual(clean(in.Stdout)))
 	chain := tracebacks(stderr, in.Source)
 	if len(chain) == 0 {
 		chain = tracebacks(stdout, in.Source)
@@ -186,8 +186,8 @@ func ending(in Input) string {
 
 // signalOf names the signal that an exit code above 128 stands for.
 func signalOf(code int) string {
-	names := map[int]string{2: "SIGINT", 4: "SIGILL, an instruction that the processor does not know", 6: "SIGABRT, it aborted itself", 7: "SIGBUS", 8: "SIGFPE",
-		9: "SIGKILL", 11: "SIGSEGV, a crash in native code", 13: "SIGPIPE", 15: "SIGTERM", 24: "SIGXCPU", 25: "SIGXFSZ, a file that grew too large"}
+	names := map[int]string{1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL, an instruction that the processor does not know", 6: "SIGABRT, it aborted itself", 7: "SIGBUS", 8: "SIGFPE",
+		9: "SIGKILL", 11: "SIGSEGV, a crash in native code", 10: "SIGUSR1", 12: "SIGUSR2", 13: "SIGPIPE", 14: "SIGALRM, an alarm that it had set", 15: "SIGTERM", 24: "SIGXCPU", 25: "SIGXFSZ, a file that grew too large"}
 	if name, ok := names[code-128]; ok {
 		return ", as after " + name
 	}

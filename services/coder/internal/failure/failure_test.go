@@ -81,6 +81,15 @@ func TestParse(t *testing.T) {
 			says:      []string{"RuntimeError", "KeyError: 'a'"},
 		},
 		{
+			name: "a traceback of IPython 7, behind the title that it gives a terminal",
+			in: failure.Input{EndReason: "FAILED", ExitCode: 1, Source: files, Stdout: []byte("\x1b[22;0t\x1b]0;IPython: job\x07---------------------------------------------------------------------------\n" +
+				"ValueError                                Traceback (most recent call last)\n/work/job-17/experiment.py in <module>\n      5 \n      6 \n----> 7 print(train(np.ones(3), np.ones(4)))\n\n" +
+				"/work/job-17/experiment.py in train(x, y)\n      2 \n      3 def train(x, y):\n----> 4     return x + y\n      5 \n      6 \n\nValueError: operands could not be broadcast\n")},
+			signature: "ValueError|experiment.py|train|operands could not be broadcast",
+			says:      []string{"experiment.py line 7, in <module>", "experiment.py line 4, in train"},
+			hides:     []string{"job-17", "IPython"},
+		},
+		{
 			name:      "no output at all is told as it is",
 			in:        failure.Input{EndReason: "FAILED", ExitCode: 3},
 			signature: "FAILED|||",

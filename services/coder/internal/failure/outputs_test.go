@@ -10,7 +10,7 @@ import (
 	"nullius.dev/services/coder/internal/failure"
 )
 
-// output is what a broken script printed when it was really run; testdata/make.py and libraries.py have the scripts.
+// output is what a broken script printed when it was really run; testdata/make.py, libraries.py and kinds.py have the scripts.
 type output struct {
 	Name    string
 	Sources map[string]string
@@ -42,7 +42,7 @@ func either(got, want string) bool { return slices.Contains(strings.Split(want, 
 func outputs(t testing.TB) []output {
 	t.Helper()
 	var all []output
-	for _, file := range []string{"testdata/outputs.json", "testdata/libraries.json"} {
+	for _, file := range []string{"testdata/outputs.json", "testdata/libraries.json", "testdata/kinds.json"} {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -28,10 +28,13 @@ type trace struct {
 }
 
 var (
-	frameRE = regexp.MustCompile(`^\s+File "([^"]+)", line (\d+)(?:, in (.+))?$`)
+	// loguru marks the frame that caught the exception.
+	frameRE = regexp.MustCompile(`^(?:\s+|> )File "([^"]+)", line (\d+)(?:, in (.+))?$`)
 	// faulthandler has no comma before the function.
 	fatalFrameRE = regexp.MustCompile(`^\s+File "([^"]+)", line (\d+) in (.+)$`)
-	exceptionRE  = regexp.MustCompile(`^((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)(?:: ?(.*))?$`)
+	exceptionRE  = regexp.MustCompile(`^((?:(?:[\pL_][\pL\pN_]*|<locals>)\.)*[\pL_][\pL\pN_]*)(?:: ?(.*))?$`)
+	// faulthandler.dump_traceback_later says so before it ends the program.
+	watchdogRE = regexp.MustCompile(`^Timeout \(([0-9:.]+)\)!$`)
 )
 
 const (
@@ -58,6 +61,13 @@ func tracebacks(lines []string, source func(string) []string) []trace {
 		}
 		if why, ok := strings.CutPrefix(lines[i], fatalHead); ok {
 			t, next := readFatal(lines, i+1, why, source)
+			all = append(all, t)
+			i = max(i, next-1)
+			continue
+		}
+		if m := watchdogRE.FindStringSubmatch(lines[i]); m != nil {
+			t, next := readFatal(lines, i+1, m[1], source)
+			t.typ = "Timeout"
 			all = append(all, t)
 			i = max(i, next-1)
 			continue
@@ -124,15 +134,24 @@ func unreadable(lines []string, source func(string) []string) []trace {
 	return []trace{{typ: m[1], message: m[2], frames: []frame{place(m[3], n, "", source)}}}
 }
 
-// readFatal reads what faulthandler prints when the interpreter itself dies: the frames, the deepest first.
+// threadRE begins the frames of a thread: the current one, or another.
+var threadRE = regexp.MustCompile(`^(Current thread|Thread) 0x[0-9a-f]+.*\(most recent call first\):$`)
+
+// readFatal reads what faulthandler prints when the interpreter itself dies: the frames, the deepest first. Of several threads the current one counts;
+// where none is, the last, by which the program began.
 func readFatal(lines []string, i int, why string, source func(string) []string) (trace, int) {
 	t := trace{typ: strings.TrimSuffix(fatalHead, ": "), message: why}
+	current, done := false, false
 	for ; i < len(lines); i++ {
 		if m := fatalFrameRE.FindStringSubmatch(lines[i]); m != nil {
-			n, _ := strconv.Atoi(m[2])
-			t.frames = append([]frame{place(m[1], n, m[3], source)}, t.frames...)
-			if len(t.frames) > 200 {
-				break
+			if n, _ := strconv.Atoi(m[2]); !done && len(t.frames) < 200 {
+				t.frames = append([]frame{place(m[1], n, m[3], source)}, t.frames...)
+			}
+			continue
+		}
+		if m := threadRE.FindStringSubmatch(lines[i]); m != nil {
+			if done = current; !done {
+				t.frames, current = nil, m[1] == "Current thread"
 			}
 			continue
 		}

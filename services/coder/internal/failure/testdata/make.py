@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 
 CASES = []
@@ -169,13 +170,18 @@ def run(c):
             with open(full, "w", encoding="utf-8", errors="surrogateescape") as f:
                 f.write(text.lstrip("\n") if path in LIB else text)
         env = {"PATH": os.environ["PATH"], "PYTHONPATH": os.path.join(folder, "site-packages"), "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", **c.get("env", {})}
-        p = subprocess.Popen([sys.executable, "experiment.py"], cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        p = subprocess.Popen([c.get("python", sys.executable), *c.get("argv", ["experiment.py"])], cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
             out, err = p.communicate(timeout=1.5 if c["kill"] else 60)
         except subprocess.TimeoutExpired:
             p.send_signal(signal.SIGKILL)
             out, err = p.communicate()
-        clean = lambda b: b.replace(folder.encode(), b"/job/work").replace(os.path.dirname(os.__file__).encode(), b"/usr/lib/python3.11")
+        libraries = {os.path.dirname(os.__file__): b"/usr/lib/python3.11", sysconfig.get_paths()["purelib"]: b"/usr/lib/python3/dist-packages"}
+
+        def clean(b):
+            for path, short in [(folder, b"/job/work"), *libraries.items()]:
+                b = b.replace(path.encode(), short)
+            return b
         sources = {"experiment.py": c["code"], **c["files"]}
         result = {"name": c["name"], "sources": sources, "end": c["end"], "exit": p.returncode if p.returncode >= 0 else 128 - p.returncode,
                   "stdout": clean(out).decode("utf-8", "surrogateescape"), "stderr": clean(err).decode("utf-8", "surrogateescape"), "want": c["want"]}
