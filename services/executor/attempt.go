@@ -318,7 +318,7 @@ func (a *attempt) base(began time.Time) *executorv1.JobResult {
 	}
 	for _, s := range a.slots {
 		if s.kind == "gpu" {
-			res.GpuUuids = append(res.GpuUuids, s.device.UUID)
+			res.GpuUuids = append(res.GpuUuids, s.id)
 		}
 	}
 	return res
@@ -344,7 +344,7 @@ func (a *attempt) env(ctx context.Context) []string {
 	var uuids []string
 	for _, s := range a.slots {
 		if s.kind == "gpu" {
-			uuids = append(uuids, s.device.UUID)
+			uuids = append(uuids, s.id)
 		}
 	}
 	if len(uuids) > 0 {

@@ -287,6 +287,24 @@ func TestGPU_AJobSeesItsOwnDeviceNodesOnly(t *testing.T) {
 			}
 		}
 	}
+	// A driver that was loaded again gives other numbers: the next look learns them.
+	h.write(func(s *gpu.State) {
+		s.Devices[0].DeviceNodes, s.Devices[1].DeviceNodes = nodes[1:2], nodes[:1]
+	})
+	moved := map[string]string{"GPU-0": nodes[1], "GPU-1": nodes[0], "GPU-2": nodes[2]}
+	try := 0
+	kittest.Eventually(t, 20*time.Second, func() error {
+		try++
+		j := h.gpuJob(fmt.Sprintf("moved-%d", try), 1, "ls /dev")
+		h.submit(h.client, j)
+		seen := h.watch(h.client, j.GetJobId())
+		for _, id := range seen.record.GetResult().GetGpuUuids() {
+			if !strings.Contains(seen.out, filepath.Base(moved[id])+"\n") {
+				return fmt.Errorf("%s has another's node: %s", id, seen.out)
+			}
+		}
+		return nil
+	})
 	h.write(func(s *gpu.State) { s.Devices[2].DeviceNodes = []string{"/dev/nullius-test-none"} })
 	if s := h.slot("GPU-2", "QUARANTINED"); !strings.Contains(s.GetReason(), "/dev/nullius-test-none is missing") {
 		t.Errorf("%v", s)

@@ -122,6 +122,7 @@ func (w *gpuWatch) look(ctx context.Context) {
 		if !ok {
 			w.lost(ctx, x, "the driver does not list it any more")
 		} else {
+			w.n.slots.renew(x, d)
 			w.lookAt(ctx, x, d)
 		}
 		if w.n.slots.look(x).trouble != before {

@@ -27,7 +27,7 @@ const (
 const reasonGPUs = "GPUS_QUARANTINED"
 
 // slot is a place for one job: a share of the processor, or a GPU. The mutex
-// of its slots guards all but its identity.
+// of its slots guards all but its identity; who holds it may read its device.
 type slot struct {
 	id, kind string
 	device   gpu.Device
@@ -178,6 +178,16 @@ func (s *slots) mark(x *slot, trouble, reason string, pids []uint32, recheck tim
 	x.trouble, x.reason, x.pids, x.recheck = trouble, reason, pids, recheck
 	s.wake()
 	return news
+}
+
+// renew notes what the driver says of a device now: its node may have another number after the driver was loaded again. Who holds the slot was given
+// the former one, so it is renewed when nobody does.
+func (s *slots) renew(x *slot, d gpu.Device) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !x.held {
+		x.device = d
+	}
 }
 
 // look is a copy of a slot.
