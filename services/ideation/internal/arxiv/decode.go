@@ -119,6 +119,7 @@ func aligned(papers []paper.Paper, ids []string) []paper.Paper {
 func parse(body []byte) (feed, error) {
 	var f feed
 	d := xml.NewDecoder(bytes.NewReader(body))
+	d.CharsetReader, d.Entity = charset, xml.HTMLEntity
 	depth, root := 0, false
 	for {
 		tok, err := d.Token()
@@ -162,6 +163,15 @@ func parse(body []byte) (feed, error) {
 			depth--
 		}
 	}
+}
+
+// charset lets the names of encodings pass of which an answer was made UTF-8 before.
+func charset(name string, in io.Reader) (io.Reader, error) {
+	switch strings.ToLower(name) {
+	case "iso-8859-1", "latin1", "windows-1252", "us-ascii":
+		return in, nil
+	}
+	return nil, fmt.Errorf("the encoding %.40q is unknown", name)
 }
 
 func (e entry) paper() (paper.Paper, bool) {

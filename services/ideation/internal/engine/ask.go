@@ -194,13 +194,14 @@ func (c *Client) try(ctx context.Context, r Request, key string) ([]paper.Paper,
 	if err != nil {
 		return nil, 0, res.Header, c.broken(err)
 	}
+	body = hideKey(body, key)
 	if len(body) > maxBody {
 		return nil, 0, res.Header, c.Bad("its answer is longer than 10 MB")
 	}
 	if v := c.status(res, body, r, key); v != nil {
 		return nil, 0, res.Header, *v
 	}
-	papers, total, v := c.p.Decode(body, r)
+	papers, total, v := c.p.Decode(readable(body), r)
 	if v == nil {
 		return papers, total, res.Header, Verdict{}
 	}

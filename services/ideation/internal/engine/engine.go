@@ -139,8 +139,18 @@ func New(p Protocol, o Options) (*Client, error) {
 	}
 	return &Client{p: p, o: o, http: &http.Client{
 		Transport:     o.Transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: stay,
 	}}, nil
+}
+
+// stay follows an engine that points to another of its own addresses, as OpenAlex does for a record that was merged; to nobody else's, who would get
+// the key.
+func stay(next *http.Request, before []*http.Request) error {
+	first := before[0].URL
+	if len(before) > 3 || next.URL.Scheme != first.Scheme || next.URL.Host != first.Host {
+		return http.ErrUseLastResponse
+	}
+	return nil
 }
 
 // Keyed reports whether there is a key.

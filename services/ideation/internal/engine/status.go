@@ -81,13 +81,17 @@ func (c *Client) status(res *http.Response, body []byte, r Request, key string) 
 		return nil
 	case code == http.StatusNotFound && r.Single:
 		return &Verdict{}
+	case code == http.StatusUnauthorized && c.p.KeyVar != "" && key == "":
+		f := c.fail(literature.KeyMissing, "%s wants a key (401), and %s is not set.", c.p.Title, c.p.KeyVar)
+		f.Next = "export " + c.p.KeyVar + "=…"
+		return &Verdict{Failure: f}
 	case code == http.StatusUnauthorized && c.p.KeyVar != "", code == http.StatusForbidden && key != "":
 		c.closeKey(key)
 		return &Verdict{Failure: c.keyRefused(code)}
 	case code == http.StatusForbidden:
 		return &Verdict{Failure: c.fail(literature.Outage, "%s refuses this address (403).", c.p.Title), Again: true, Once: true}
 	case code == http.StatusBadRequest, code == http.StatusRequestURITooLong, code == http.StatusUnprocessableEntity:
-		said := scrub(Message(body), key)
+		said := Message(body)
 		if said != "" {
 			said = ": " + said
 		}
@@ -111,10 +115,9 @@ func (c *Client) limited(code int, key string) *literature.Failure {
 	return c.fail(literature.RateLimit, "%s (%d).", c.p.Limited, code)
 }
 
-// completed scrubs a protocol's own verdict, and adds the next step.
+// completed adds the next step to a protocol's own verdict.
 func (c *Client) completed(v *Verdict, key string) *Verdict {
 	if f := v.Failure; f != nil {
-		f.Detail = scrub(f.Detail, key)
 		if f.Next == "" {
 			f.Next = c.next(f.Cause)
 		}
@@ -124,13 +127,6 @@ func (c *Client) completed(v *Verdict, key string) *Verdict {
 		}
 	}
 	return v
-}
-
-func scrub(s, key string) string {
-	if key == "" {
-		return s
-	}
-	return strings.ReplaceAll(s, key, "***")
 }
 
 // RetryAfter reads the header: seconds or a date, at least a second; 0 if there is none or it makes no sense.

@@ -160,7 +160,11 @@ func judgeByID(ref match.Reference, papers []paper.Paper) match.Decision {
 	}
 	p := papers[0]
 	if ref.Title == "" {
-		return match.Decision{Outcome: match.Found, Paper: p, Score: 1}
+		d := match.Decision{Outcome: match.Found, Paper: p, Score: 1}
+		if !named(ref, p) { // an engine that answers with another paper than it was asked for
+			d = withIDs(ref, d)
+		}
+		return d
 	}
 	d := match.Judge(ref, p)
 	d.Nearest = []match.Candidate{{Paper: p, Score: d.Score}}
@@ -174,6 +178,13 @@ func judgeByID(ref match.Reference, papers []paper.Paper) match.Decision {
 	}
 	d.Weak = false
 	return d
+}
+
+// named reports whether a paper may be the one of a reference's identifiers: it has one of them, or none of its own. arXiv's own DOIs name its numbers.
+func named(ref match.Reference, p paper.Paper) bool {
+	doi := p.DOI == "" || p.DOI == ref.DOI || p.ArXiv != "" && ref.DOI == "10.48550/arxiv."+p.ArXiv
+	number := p.ArXiv == "" || p.ArXiv == ref.ArXiv
+	return ref.DOI != "" && doi || ref.ArXiv != "" && number
 }
 
 // withIDs adds the identifiers that belong to another paper.

@@ -139,8 +139,10 @@ func special(code int, h http.Header, body []byte, now time.Time, _ bool) *engin
 		return nil
 	}
 	said := engine.Message(body)
+	left, _ := account(h)
+	none := left != nil && *left <= 0 && (code == http.StatusTooManyRequests || code == http.StatusForbidden) // its pages say 403, its source 429
 	switch {
-	case strings.Contains(said, "Insufficient budget"):
+	case strings.Contains(said, "Insufficient budget"), none && !strings.Contains(said, "Plan upgrade"):
 		return &engine.Verdict{Failure: &literature.Failure{Cause: literature.Quota}, Spent: true, Wait: reset(h, body, now)}
 	case code == http.StatusTooManyRequests && strings.Contains(said, "Plan upgrade"):
 		return &engine.Verdict{Failure: &literature.Failure{

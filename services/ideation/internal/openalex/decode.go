@@ -40,7 +40,7 @@ type work struct {
 		} `json:"author"`
 		RawName *string `json:"raw_author_name"`
 	} `json:"authorships"`
-	Year     *int64     `json:"publication_year"`
+	Year     *float64   `json:"publication_year"`
 	Type     *string    `json:"type"`
 	Primary  *location  `json:"primary_location"`
 	Others   []location `json:"locations"`
@@ -52,7 +52,7 @@ type work struct {
 		LastPage  *string `json:"last_page"`
 	} `json:"biblio"`
 	Inverted  json.RawMessage `json:"abstract_inverted_index"`
-	Cited     *int64          `json:"cited_by_count"`
+	Cited     *float64        `json:"cited_by_count"`
 	Retracted *bool           `json:"is_retracted"`
 }
 
@@ -69,7 +69,7 @@ func decode(body []byte, r engine.Request) ([]paper.Paper, int64, *engine.Verdic
 // Work reads one work, as it stands in answers and in snapshots.
 func Work(raw []byte) (paper.Paper, bool) {
 	var w work
-	if json.Unmarshal(raw, &w) != nil {
+	if !engine.Record(raw, &w) {
 		return paper.Paper{}, false
 	}
 	return w.paper()
@@ -106,11 +106,7 @@ func account(h http.Header) (*float64, time.Duration) {
 // is an error.
 func Decode(body []byte, single bool) (papersOf, int64, error) {
 	if single {
-		var w work
-		if err := json.Unmarshal(body, &w); err != nil {
-			return nil, 0, err
-		}
-		p, ok := w.paper()
+		p, ok := Work(body)
 		if !ok {
 			return nil, 0, errors.New("a record without title")
 		}
@@ -139,14 +135,10 @@ func Decode(body []byte, single bool) (papersOf, int64, error) {
 	}
 	var out papersOf
 	for i, raw := range *page.Results {
-		var w work
 		if i == maxResults {
 			break
 		}
-		if json.Unmarshal(raw, &w) != nil {
-			continue
-		}
-		if p, ok := w.paper(); ok {
+		if p, ok := Work(raw); ok {
 			out = append(out, p)
 		}
 	}
@@ -171,8 +163,9 @@ func (w work) paper() (paper.Paper, bool) {
 	if w.Year != nil && *w.Year > 0 && *w.Year < 3000 {
 		p.Year = int(*w.Year)
 	}
-	if w.Cited != nil && *w.Cited >= 0 {
-		p.Citations = w.Cited
+	if w.Cited != nil && *w.Cited >= 0 && *w.Cited < 1e12 {
+		n := int64(*w.Cited)
+		p.Citations = &n
 	}
 	p.Retracted = w.Retracted != nil && *w.Retracted
 	for _, a := range w.Authorships {

@@ -11,7 +11,7 @@ import (
 // Same reports whether two records are of one paper.
 func Same(a, b Paper) bool {
 	switch {
-	case a.DOI != "" && a.DOI == b.DOI, a.ArXiv != "" && a.ArXiv == b.ArXiv:
+	case a.ID != "" && a.ID == b.ID, a.DOI != "" && a.DOI == b.DOI, a.ArXiv != "" && a.ArXiv == b.ArXiv:
 		return true
 	case a.DOI != "" && b.DOI != "", a.ArXiv != "" && b.ArXiv != "": // two publishers' papers, two preprints
 		return false

@@ -115,7 +115,7 @@ func batch(body []byte, n int, bad func() ([]paper.Paper, int64, *engine.Verdict
 // Record reads one paper, as it stands in answers and in data sets.
 func Record(raw []byte) (paper.Paper, bool) {
 	var r record
-	if err := json.Unmarshal(raw, &r); err != nil {
+	if !engine.Record(raw, &r) {
 		return paper.Paper{}, false
 	}
 	p := paper.Paper{Title: str(r.Title), Abstract: str(r.Abstract), URL: str(r.URL)}
