@@ -57,10 +57,10 @@ func (c *cli) baseline(ctx context.Context, arg string, f *baselineFlags) error 
 	defer func() { _ = src.remove() }()
 	t, findings := template.Load(os.DirFS(src.dir), template.Options{Name: src.name})
 	if t == nil {
-		return template.Refusal(src.name, template.Errors(findings))
+		return src.refusal(template.Errors(findings))
 	}
 	if f.write && (!isFolder(arg) || t.Foreign) {
-		return usage("--write-expected needs a folder with template.yaml; nullius template init DIR --from %s makes one", arg)
+		return usage("--write-expected needs a folder with template.yaml; nullius template init DIR --from %s makes one", shellWord(arg))
 	}
 	if f.size == "" {
 		f.size = t.DefaultSize()
@@ -170,7 +170,7 @@ func (c *cli) measure(ctx context.Context, cl *client, src source, size string) 
 	}
 	b := got.GetStudy().GetBaseline()
 	if b == nil {
-		return nil, fault.New(fault.Precondition, "BASELINE_FAILED", "%s", got.GetStudy().GetMessage()).WithNext("nullius template check " + src.name)
+		return nil, fault.New(fault.Precondition, "BASELINE_FAILED", "%s", got.GetStudy().GetMessage()).WithNext("nullius template check " + shellWord(first(src.arg, src.name)))
 	}
 	return &measured{run: b, memory: used.peak}, nil
 }

@@ -155,7 +155,7 @@ func unique(what, short string, names []string) (string, error) {
 	return "", fault.New(fault.Invalid, "NAME_INVALID", "%s %q could be %s", what, short, strings.Join(hits, ", "))
 }
 
-// templateName makes an id of a folder's name.
+// templateName makes an id of a folder's name: its letters and digits, as many as an id may have.
 func templateName(base string) string {
 	var b strings.Builder
 	for _, r := range base {
@@ -165,8 +165,14 @@ func templateName(base string) string {
 			b.WriteByte('_')
 		}
 	}
-	return strings.TrimLeft(b.String(), "-")
+	name := strings.TrimLeft(b.String(), "-")
+	if strings.Trim(name, "_-") == "" {
+		return "template"
+	}
+	return name[:min(len(name), maxTemplateName)]
 }
+
+const maxTemplateName = 63
 
 // sendFolder streams a folder's files; recordings and caches that lie in a template stay home.
 func sendFolder(dir string, skip func(string) bool, send func(*gatewayv1.FileChunk) error) error {

@@ -41,7 +41,7 @@ func (c *cli) prepare(ctx context.Context, arg, size string, install bool) error
 	dir, name := src.dir, src.name
 	t, findings := template.Load(os.DirFS(dir), template.Options{Name: name, Size: size})
 	if t == nil {
-		return template.Refusal(name, template.Errors(findings))
+		return src.refusal(template.Errors(findings))
 	}
 	if err := c.debian(ctx, t.Debian, install); err != nil {
 		return err
@@ -52,7 +52,7 @@ func (c *cli) prepare(ctx context.Context, arg, size string, install bool) error
 	}
 	defer func() { _ = box.Close() }()
 	if t.Python.Requirements != "" {
-		fmt.Fprintf(c.out, "packages: the executor installs those of %s before a study's first run; nullius template check %s --run tries them\n", t.Python.Requirements, arg)
+		fmt.Fprintf(c.out, "packages: the executor installs those of %s before a study's first run; nullius template check %s --run tries them\n", t.Python.Requirements, shellWord(arg))
 	} else {
 		python, err := box.FindPython(ctx, "", t.Python.Modules)
 		if err != nil {
@@ -71,7 +71,7 @@ func (c *cli) prepare(ctx context.Context, arg, size string, install bool) error
 	if err := errors.Join(err, c.keepMade(ctx, arg, src, made)); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.out, "%s is prepared. next: nullius template baseline %s\n", name, arg)
+	fmt.Fprintf(c.out, "%s is prepared. next: nullius template baseline %s\n", name, shellWord(arg))
 	return nil
 }
 

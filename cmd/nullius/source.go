@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ const bundledPrefix = "bundled/"
 
 // source is where the files of a template are.
 type source struct {
+	arg       string // as it was asked for
 	dir, name string
 	bundled   bool         // they came with this command line
 	explicit  bool         // asked for as bundled/NAME
@@ -51,6 +53,28 @@ func templateFolder(arg string) (dir, name string, remove func() error, err erro
 	return dir, name, remove, unpack(dir, files)
 }
 
+// refusal says what is wrong with a template, and how it is checked as it was asked for: its name alone may not find it. Nil without findings.
+func (s source) refusal(findings []template.Finding) error {
+	err := template.Refusal(s.name, findings)
+	if e, ok := fault.As(err); ok && s.arg != "" {
+		return e.WithNext("nullius template check " + shellWord(s.arg))
+	}
+	return err
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./][A-Za-z0-9_./@%+,:=-]*$`)
+
+// shellWord writes a path so that a shell, and the command that it is given to, takes it for one.
+func shellWord(path string) string {
+	if strings.HasPrefix(path, "-") {
+		path = "./" + path
+	}
+	if plainWord.MatchString(path) {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}
+
 // nameOf drops what may stand before a template's name.
 func nameOf(arg string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(arg, "/"), "templates/"), bundledPrefix)
@@ -65,7 +89,7 @@ func (c *cli) findTemplate(ctx context.Context, arg string) (dir, name string, r
 // findSource finds a template: a folder, else what somebody added to the server, if one answers, else a bundled one. Where one name has two, it says which it
 // takes.
 func (c *cli) findSource(ctx context.Context, arg string) (source, error) {
-	s := source{}
+	s := source{arg: arg}
 	var err error
 	s.dir, s.name, s.remove, err = templateFolder(arg)
 	switch {
@@ -111,7 +135,7 @@ func (c *cli) fromServer(ctx context.Context, arg string) (source, error) {
 		}
 		return source{remove: none}, err
 	}
-	return source{dir: dir, name: name, remove: remove}, nil
+	return source{arg: arg, dir: dir, name: name, remove: remove}, nil
 }
 
 // note says something once, however often a command comes by.
@@ -174,7 +198,7 @@ func (cl *client) uploadTemplate(ctx context.Context, dir, name string) (*gatewa
 // upload sends a template that keeps the contract; the server checks it again, and its Python too.
 func (cl *client) upload(ctx context.Context, src source) (*gatewayv1.UploadTemplateResponse, error) {
 	if _, findings := template.Load(os.DirFS(src.dir), template.Options{Name: src.name}); len(template.Errors(findings)) > 0 {
-		return nil, template.Refusal(src.name, template.Errors(findings))
+		return nil, src.refusal(template.Errors(findings))
 	}
 	s, err := cl.UploadTemplate(ctx)
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"nullius.dev/bench/foreign"
 )
 
 // ownBandit makes a changed copy of bandit_lite, of its name.
@@ -91,4 +93,52 @@ func TestRun_ofABundledName(t *testing.T) {
 	if _, _, errOut := nullius(t, "template", "check", "./bandit_lite", "--address", "127.0.0.1:1"); strings.Contains(errOut, "note:") {
 		t.Errorf("a path is no name: %s", errOut)
 	}
+}
+
+// TestTemplateInit_inOddPlaces: whatever the folder's name, what is made there passes, is measured, and the next command can be typed as it is told.
+func TestTemplateInit_inOddPlaces(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for folder, word := range map[string]string{
+		"my topic": "'my topic'", "-dash": "./-dash", "\u0442\u0435\u043c\u0430": "'\u0442\u0435\u043c\u0430'", "it's $HOME": `'it'\''s $HOME'`, "deep/er/": "deep/er/",
+		strings.Repeat("long_", 30): strings.Repeat("long_", 30), "run_1": "run_1",
+	} {
+		code, out, errOut := nullius(t, "template", "init", "--", folder)
+		next := "next: nullius template check " + word + " --run\n"
+		if code != exitDone || !strings.HasSuffix(out, next) {
+			t.Errorf("exit code %d\n%s%s", code, out, errOut)
+			continue
+		}
+		if code, out, errOut := nullius(t, "template", "check", "--run", "--", folder); code != exitDone || strings.Contains(out, "warning") || !strings.Contains(out, "plot.py drew") {
+			t.Errorf("%s: exit code %d\n%s%s", folder, code, out, errOut)
+		}
+		without("prompt.json")(t, folder)
+		if code, _, errOut := nullius(t, "template", "baseline", "--", folder); code != exitError || !strings.Contains(errOut, "nullius template check "+word+"\n") {
+			t.Errorf("%s: exit code %d\n%s", folder, code, errOut)
+		}
+	}
+	put("file", "x")(t, ".")
+	for folder, why := range map[string]string{"file": "not a directory", "file/x": "not a directory", ".": "not empty"} {
+		if code, _, errOut := nullius(t, "template", "init", folder); code != exitError || !strings.Contains(errOut, why) || !strings.Contains(errOut, "name another folder") {
+			t.Errorf("%s: exit code %d\n%s", folder, code, errOut)
+		}
+	}
+	link("data", "/etc")(t, "my topic")
+	if code, _, errOut := nullius(t, "template", "init", "copy", "--from", "my topic"); code != exitError || !strings.Contains(errOut, "data is a link") {
+		t.Errorf("a link was copied: exit code %d\n%s", code, errOut)
+	}
+}
+
+// TestRun_templateThatInitMade: from the empty folder to a paper, as docs/templates.md tells it.
+func TestRun_templateThatInitMade(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "how many neighbours")
+	if code, out, errOut := nullius(t, "template", "init", dir); code != exitDone {
+		t.Fatalf("exit code %d\n%s%s", code, out, errOut)
+	}
+	study := foreign.Setting{Name: "more_neighbours", Title: "Do more neighbours lower the error?", Dataset: "noisy", Metric: "test_error",
+		Lines:  []string{"NEIGHBOURS = 1  #", "NEIGHBOURS = 9  #", "NEIGHBOURS = 25  #"},
+		Figure: "test_error.png", Query: "nearest neighbours noise", TypedNumber: "88.1", About: "the neighbours that vote"}
+	folder, prompts, _ := foreignRun(t, study.Mind(), dir, "--size", "smoke")
+	needFiles(t, folder, "run_0/final_info.json", "run_1/final_info.json", "run_2/final_info.json", study.Figure, study.Name+".pdf", "review.txt")
+	checkTyped(t, folder, study.Name+".pdf", study.TypedNumber, "run_8/"+study.Dataset, prompts)
 }

@@ -67,20 +67,21 @@ func (c *cli) printChecks(checks []check) bool {
 
 // tryTemplate runs a sound template's scripts.
 func (c *cli) tryTemplate(ctx context.Context, arg string) ([]check, error) {
-	dir, name, remove, err := c.findTemplate(ctx, arg)
+	src, err := c.findSource(ctx, arg)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = remove() }()
+	defer func() { _ = src.remove() }()
+	dir, name := src.dir, src.name
 	t, findings := template.Load(os.DirFS(dir), template.Options{Name: name})
 	if t == nil {
-		return nil, template.Refusal(name, findings)
+		return nil, src.refusal(template.Errors(findings))
 	}
 	if len(t.Sizes) == 0 {
 		fmt.Fprintf(c.err, "%s has no sizes: this is a run of full length, for at most %s\n", name, t.TimeLimit)
 	}
 	if t.Python.Requirements != "" {
-		return c.tryWithPackages(ctx, source{dir: dir, name: name}, t)
+		return c.tryWithPackages(ctx, src, t)
 	}
 	box, err := openSandbox(ctx, newLogger("error"))
 	if err != nil {
@@ -142,7 +143,7 @@ func (c *cli) templateInitCommand() *cobra.Command {
 					return err
 				}
 			}
-			fmt.Fprintf(c.out, "%s: made. next: nullius template check %s --run\n", args[0], args[0])
+			fmt.Fprintf(c.out, "%s: made. next: nullius template check %s --run\n", args[0], shellWord(args[0]))
 			return nil
 		},
 	}
@@ -169,7 +170,7 @@ func (c *cli) templateAddCommand() *cobra.Command {
 		}
 		defer func() { _ = remove() }()
 		return c.with(cmd.Context(), func(cl *client) error {
-			r, err := cl.upload(cmd.Context(), source{dir: dir, name: name, bundled: !isFolder(args[0])})
+			r, err := cl.upload(cmd.Context(), source{arg: args[0], dir: dir, name: name, bundled: !isFolder(args[0])})
 			if err != nil {
 				return err
 			}

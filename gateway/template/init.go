@@ -38,9 +38,9 @@ func InitFrom(dir string, source fs.FS) error {
 	entries, err := os.ReadDir(dir)
 	switch {
 	case err == nil && len(entries) > 0:
-		return fault.New(fault.Exists, ReasonExists, "%s is not empty", dir).WithNext("nullius template check " + dir)
+		return fault.New(fault.Exists, ReasonExists, "%s is not empty", dir).WithNext("name another folder")
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return fault.Wrap(err, fault.Precondition, ReasonWrite, "%s cannot be written", dir)
+		return fault.Wrap(err, fault.Precondition, ReasonWrite, "%s cannot be written: %s", dir, reason(err)).WithNext("name another folder")
 	}
 	err = fs.WalkDir(source, ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
@@ -53,15 +53,13 @@ func InitFrom(dir string, source fs.FS) error {
 			return nil
 		case d.IsDir():
 			return os.MkdirAll(filepath.Join(dir, filepath.FromSlash(name)), 0o755)
+		case !d.Type().IsRegular():
+			return fmt.Errorf("%s is a link or a special file, of which a template has none", name)
 		}
-		data, err := fs.ReadFile(source, name)
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(filepath.Join(dir, filepath.FromSlash(name)), data, 0o644)
+		return copyFile(filepath.Join(dir, filepath.FromSlash(name)), source, name)
 	})
 	if err != nil {
-		return fault.Wrap(err, fault.Precondition, ReasonWrite, "%s cannot be written", dir)
+		return fault.Wrap(err, fault.Precondition, ReasonWrite, "%s cannot be written: %s", dir, reason(err)).WithNext("name another folder")
 	}
 	return nil
 }
