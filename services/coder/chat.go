@@ -2,6 +2,7 @@ package coder
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,4 +77,37 @@ func (t tally) Chat(ctx context.Context, r llm.Request) (llm.Reply, error) {
 		t.usage.add(reply)
 	}
 	return reply, err
+}
+
+// say puts the reply and the feedback into the conversation. Where that would make the prompt too long, only the beginnings of earlier rounds stay, and
+// then of the reply: feedback quotes what matters of it.
+func (t *talk) say(reply string) {
+	const (
+		system    = 4 << 10 // what stands before the messages
+		maxEcho   = 24 << 10
+		leastEcho = 1 << 10
+		ofOlder   = 500
+	)
+	left := maxPrompt - system - len(t.feedback)
+	t.messages = slices.Clone(t.messages) // the old ones belong to the request that was made of them
+	for _, m := range t.messages {
+		left -= size(m)
+	}
+	for i := 1; i < len(t.messages) && left < min(len(reply), maxEcho); i++ {
+		m := &t.messages[i]
+		left += size(*m)
+		m.Parts = []llm.Part{{Text: headOf(m.Parts[0].Text, ofOlder)}}
+		left -= size(*m)
+	}
+	if reply = strings.TrimSpace(headOf(text([]byte(reply)), min(maxEcho, max(leastEcho, left)))); reply == "" {
+		reply = "(empty reply)"
+	}
+	t.messages = append(t.messages, llm.Say(llm.Assistant, reply), llm.Say(llm.User, t.feedback))
+}
+
+func size(m llm.Message) (n int) {
+	for _, p := range m.Parts {
+		n += len(p.Text)
+	}
+	return n
 }

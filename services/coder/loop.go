@@ -137,15 +137,6 @@ func (t *talk) ask(ctx context.Context) (llm.Reply, error) {
 	return reply, nil
 }
 
-// say puts the reply and the feedback into the conversation.
-func (t *talk) say(reply string) {
-	const maxEcho = 24 << 10
-	if reply = strings.TrimSpace(headOf(text([]byte(reply)), maxEcho)); reply == "" {
-		reply = "(empty reply)"
-	}
-	t.messages = append(t.messages, llm.Say(llm.Assistant, reply), llm.Say(llm.User, t.feedback))
-}
-
 // weigh judges a reply. It returns how the instruction ended, or nothing after writing feedback.
 func (t *talk) weigh(ctx context.Context, reply llm.Reply) (*edited, error) {
 	changes, rep := t.read(reply)
