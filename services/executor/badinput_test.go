@@ -202,3 +202,39 @@ func TestExecutor_RunsWhatLooksOdd(t *testing.T) {
 		})
 	}
 }
+
+// TestExecutor_UnknownIdsHarmNobody: what is no id of a job is unknown, and the connection to the broker outlives the question.
+func TestExecutor_UnknownIdsHarmNobody(t *testing.T) {
+	w := open(t)
+	for _, id := range []string{"", ">", "*", "a.*", "a b", "../x", "a/../../b", "a\x00b", "\n", "$KV.JOB_STATE.x", ".", "…", strings.Repeat("x", 5000), strings.Repeat("a/", 3000) + "b", "a\r\nPUB x 0\r\n\r\n"} {
+		_, got := w.client.Get(t.Context(), &executorv1.GetRequest{JobId: id})
+		_, cancelled := w.client.Cancel(t.Context(), &executorv1.CancelRequest{JobId: id})
+		stream, watched := w.client.Watch(t.Context(), &executorv1.WatchRequest{JobId: id, Attempt: math.MinInt32, StdoutOffset: math.MaxUint64})
+		if watched == nil {
+			_, watched = stream.Recv()
+		}
+		for _, err := range []error{got, cancelled, watched} {
+			if fault.ReasonOf(err) != executor.ReasonUnknown {
+				t.Errorf("%.40q: %.200v", id, err)
+			}
+		}
+	}
+	j := w.job("after", good)
+	j.Env = map[string]string{"NULLIUS_SIZE": "lite"}
+	if r := w.run(j); r.GetEndReason() != executorv1.EndReason_SUCCEEDED {
+		t.Errorf("%v", r)
+	}
+	for _, attempt := range []int32{math.MinInt32, 0, 1, 2, math.MaxInt32} {
+		stream, err := w.client.Watch(t.Context(), &executorv1.WatchRequest{JobId: j.GetJobId(), Attempt: attempt, StdoutOffset: math.MaxUint64, StderrOffset: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var last *executorv1.WatchResponse
+		for m, err := stream.Recv(); err == nil; m, err = stream.Recv() {
+			last = m
+		}
+		if last.GetResult().GetResult().GetEndReason() != executorv1.EndReason_SUCCEEDED {
+			t.Errorf("from attempt %d: %v", attempt, last)
+		}
+	}
+}

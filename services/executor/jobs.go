@@ -232,9 +232,13 @@ const (
 )
 
 func (j *jobs) get(ctx context.Context, id string) (*record, error) {
+	unknown := fault.New(fault.NotFound, ReasonUnknown, "there is no job %.200q", id).WithNext("nullius list")
+	if !isJobID(id) { // a longer one would not pass for a key, but end the connection to the broker
+		return nil, unknown
+	}
 	e, err := j.state.Get(ctx, id)
-	if errors.Is(err, jetstream.ErrKeyNotFound) || errors.Is(err, jetstream.ErrInvalidKey) {
-		return nil, fault.New(fault.NotFound, ReasonUnknown, "there is no job %.200q", id).WithNext("nullius list")
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil, unknown
 	}
 	if err != nil {
 		return nil, bus.Fault(err, "read a job")

@@ -28,6 +28,8 @@ var (
 	moduleName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$`)
 )
 
+func isJobID(s string) bool { return len(s) <= 200 && jobID.MatchString(s) }
+
 // poolGPU is the queue of all jobs that want a GPU.
 const poolGPU = "gpu"
 
@@ -149,7 +151,7 @@ func validate(j *executorv1.Job) error {
 		msg := fmt.Sprintf(format, a...)
 		return fault.New(fault.Invalid, ReasonField, "job.%s: %s", field, msg).WithField("job."+field, msg)
 	}
-	if len(j.GetJobId()) > 200 || !jobID.MatchString(j.GetJobId()) {
+	if !isJobID(j.GetJobId()) {
 		return bad("job_id", "%.80q is not <study>/<idea>/<step> of letters, digits, - and _", j.GetJobId())
 	}
 	if !poolName.MatchString(j.GetPool()) {
