@@ -151,12 +151,22 @@ func (c *cli) writeReview(name string, rev *reviewerv1.Review) error {
 			}
 			place := ""
 			if q := x.GetQuotes(); len(q) > 0 {
-				place = q[0].GetPlace()
+				if place = clean(q[0].GetPlace()); q[0].GetPage() > 0 {
+					place = strings.TrimSpace(fmt.Sprintf("%s p. %d", place, q[0].GetPage()))
+				}
 			}
 			fmt.Fprintf(w, "%s\t%s\t%s\n", x.GetSeverity(), clean(x.GetClaim()), place)
 		}
 		for _, k := range rev.GetChecks() {
 			fmt.Fprintf(w, "check %s\t%s\t%s\n", k.GetCheck(), k.GetResult(), clean(k.GetText()))
+		}
+		for _, raw := range rev.GetRaw() {
+			if !raw.GetUsable() {
+				fmt.Fprintf(w, "%s\tnot counted\t%s\n", raw.GetName(), clean(raw.GetReason()))
+			}
+		}
+		for _, n := range rev.GetWarnings() {
+			fmt.Fprintf(w, "note\t%s\n", clean(n.GetText()))
 		}
 		fmt.Fprintf(w, "read as\t%s\n", rev.GetExtraction())
 	})
