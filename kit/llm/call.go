@@ -154,6 +154,7 @@ func (c *call) need() budget.Amount {
 
 func (c *call) reserve(ctx context.Context, claim *ledger.Claim) error {
 	need := c.need()
+	defer func(began time.Time) { c.d.tel.waited(ctx, "BUDGET", time.Since(began)) }(time.Now())
 	err := c.d.book.Reserve(ctx, budget.Claim{
 		Accounts: c.r.Origin.Accounts(), ID: openID(claim.Key()), Key: claim.Key(), Need: need, Unpriced: c.unpriced,
 		Lost: claim.PossiblySent(), Fate: c.d.fate,

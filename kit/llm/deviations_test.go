@@ -219,6 +219,21 @@ func TestDoor_Chat_helps_where_a_model_is_missing(t *testing.T) {
 	}
 }
 
+// TestDoor_Chat_estimates_a_prompt_that_is_not_counted: Ollama leaves the tokens out that were in its cache, which is no prompt that was cut.
+// https://github.com/ollama/ollama/issues/3427
+func TestDoor_Chat_estimates_a_prompt_that_is_not_counted(t *testing.T) {
+	s := llmfault.New(t, llmfault.Stream(llmfault.Chunk("ok"), llmfault.Finish("stop"), llmfault.Usage(0, 10), llmfault.Done()))
+	for _, model := range []string{"ollama/qwen3", "openai-compatible/m@" + s.URL} {
+		r := ask(strings.Repeat("word ", 2000))
+		r.Model = model
+		provider, _, _ := strings.Cut(model, "/")
+		_, _, _, rep := outcome(t, familyDoor(t, provider, s, nil), r)
+		if want := (llm.Usage{Input: llm.Estimate(r), Output: 10, Estimated: true}); rep.Finish != llm.Stop || rep.Usage != want {
+			t.Errorf("%s: %s, %+v; want %+v", model, rep.Finish, rep.Usage, want)
+		}
+	}
+}
+
 // TestDoor_Check_tells_a_refused_key_from_one_that_may_not_list: Gemini refuses keys with 400; OpenAI's restricted keys may call models and not list them.
 func TestDoor_Check_tells_a_refused_key_from_one_that_may_not_list(t *testing.T) {
 	for name, tc := range map[string]struct {

@@ -21,7 +21,7 @@ func TestDoor_span_tells_of_the_call(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := spans.GetSpans()
-	if len(got) != 1 || got[0].Name != "chat lab/m-1" || len(got[0].Events) != 1 {
+	if len(got) != 1 || got[0].Name != "chat lab/m-1" || len(got[0].Events) != 2 || got[0].Events[0].Name != "try failed" || got[0].Events[1].Name != "try answered" {
 		t.Fatalf("got %+v", got)
 	}
 	attrs := map[string]string{}

@@ -131,7 +131,16 @@ func (t telemetry) try(ctx context.Context, m Model, p problem) {
 		attribute.String("provider", m.Provider), attribute.String("cause", p.cause), attribute.Int("status", p.status)))
 }
 
+// answered notes the try that was answered.
+func (t telemetry) answered(ctx context.Context, m Model) {
+	trace.SpanFromContext(ctx).AddEvent("try answered", trace.WithAttributes(attribute.String("provider", m.Provider)))
+}
+
+// waited counts what a call waited for: BUDGET, TURN, or the cause of a failed try.
 func (t telemetry) waited(ctx context.Context, why string, d time.Duration) {
+	if d < time.Millisecond {
+		return // it went on at once
+	}
 	t.waits.Add(ctx, d.Seconds(), metric.WithAttributes(attribute.String("why", why)))
 }
 

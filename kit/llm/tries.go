@@ -115,12 +115,14 @@ func (c *call) once(ctx context.Context, circuit *circuit, lane *lane, start fun
 			circuit.untested()
 		}
 	}()
+	began := time.Now()
 	err := lane.enter(ctx, c.r.Origin.Study(), c.input+c.out, func(until time.Time) {
 		c.tell(Progress{Kind: Waiting, Why: "Waiting for a turn at " + c.m.Title + ".", Until: until})
 	})
 	if err != nil {
 		return answer{}, nil, stopped(ctx, err)
 	}
+	c.d.tel.waited(ctx, "TURN", time.Since(began))
 	if err := start(); err != nil {
 		lane.leave(false, false)
 		return answer{}, nil, err
@@ -142,6 +144,7 @@ func (c *call) once(ctx context.Context, circuit *circuit, lane *lane, start fun
 		circuit.success()
 		lane.leave(true, false)
 		c.estimate(&a)
+		c.d.tel.answered(ctx, c.m)
 		return a, nil, nil
 	}
 	if errors.Is(context.Cause(ctx), ledger.ErrTakenOver) {
@@ -215,7 +218,12 @@ func (c *call) estimate(a *answer) {
 		a.usage = Usage{Input: est, Output: int64(a.chars+3) / 4, Estimated: true}
 		return
 	}
-	if got := a.usage.Input + a.usage.CacheRead; c.m.Provider == "ollama" && est > 1500 && got*10 < est*6 {
+	got := a.usage.Input + a.usage.CacheRead + a.usage.CacheWrite
+	if got == 0 { // Ollama leaves out what it had in its cache
+		a.usage.Input, a.usage.Estimated = est, true
+		got = est
+	}
+	if c.m.Provider == "ollama" && est > 1500 && got*10 < est*6 {
 		a.finish = TooLong
 	}
 	if a.usage.Output == 0 && a.chars > 0 {
