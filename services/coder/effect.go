@@ -1,12 +1,17 @@
 package coder
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 
 	"nullius.dev/kit/store"
 	"nullius.dev/services/coder/internal/edit"
@@ -24,7 +29,7 @@ type program struct {
 	files map[string][]byte
 }
 
-// rival is a program that differs from the new one in Python files alone, perhaps in nothing that Python executes. Pairs are the new and the old text.
+// rival is a program that differs from the new one in the text of its files alone, perhaps in nothing that Python executes. Pairs are the new and the old text.
 type rival struct {
 	why   string // what the model is told when there is no difference
 	pairs [][2][]byte
@@ -125,14 +130,48 @@ func (p program) rival(old program, why string) (rival, bool) {
 		switch now := p.files[name]; {
 		case !there:
 			return r, false
-		case string(now) == string(then):
-		case path.Ext(name) != ".py":
-			return r, false
-		default:
+		case string(now) == string(then), sameData(name, now, then):
+		case path.Ext(name) == ".py":
 			r.pairs = append(r.pairs, [2][]byte{now, then})
+		default:
+			return r, false
 		}
 	}
 	return r, true
+}
+
+// sameData says whether two texts of JSON or YAML differ in layout and comments alone.
+func sameData(name string, a, b []byte) bool {
+	plain := func([]byte) (string, error) { return "", errors.ErrUnsupported }
+	switch path.Ext(name) {
+	case ".json":
+		plain = func(data []byte) (string, error) {
+			var out bytes.Buffer
+			err := json.Compact(&out, data)
+			return out.String(), err
+		}
+	case ".yaml", ".yml":
+		plain = func(data []byte) (string, error) {
+			var n yaml.Node
+			if err := yaml.Unmarshal(data, &n); err != nil {
+				return "", err
+			}
+			bare(&n)
+			out, err := yaml.Marshal(&n)
+			return string(out), err
+		}
+	}
+	x, errX := plain(a)
+	y, errY := plain(b)
+	return errX == nil && errY == nil && x == y
+}
+
+// bare takes comments and layout off a document.
+func bare(n *yaml.Node) {
+	n.HeadComment, n.LineComment, n.FootComment, n.Style = "", "", "", 0
+	for _, c := range n.Content {
+		bare(c)
+	}
 }
 
 // same says whether two texts of Python execute alike, by the digests of their code; a text without one does not parse.

@@ -55,12 +55,16 @@ func TestService_ChangesOfOtherFilesCount(t *testing.T) {
 		{"its docstring", "lib/net.py\n<<<<<<< SEARCH\nwidth = 8\n=======\n\"\"\"Nets.\"\"\"\nwidth = 8\n>>>>>>> REPLACE\n", false},
 		{"a module that an imported one imports", "lib/parts.py\n<<<<<<< SEARCH\nsize = 1\n=======\nsize = 2\n>>>>>>> REPLACE\n", true},
 		{"a module that nothing imports", "lib/spare.py\n<<<<<<< SEARCH\nsize = 1\n=======\nsize = 2\n>>>>>>> REPLACE\n", false},
+		{"layout and comments of settings", "lib/net.yaml\n```yaml\n# The width.\nwidth: 8\nname: \"small\"   # of all\n```\n\nlib/net.json\n```json\n{\n  \"depth\": 2\n}\n```\n", false},
+		{"a number in settings", "lib/net.yaml\n```yaml\nwidth: 9\nname: small\n```\n", true},
+		{"a number that becomes a string", "lib/net.json\n```json\n{\"depth\": \"2\"}\n```\n", true},
 		{"a table that may be read", "lib/rates.csv\n<<<<<<< SEARCH\n1,2\n=======\n1,3\n>>>>>>> REPLACE\n", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLab(t, always(c.edit))
 			tree, err := store.Edit(t.Context(), l.blobs, store.Digest(l.tree), map[string][]byte{
 				"experiment.py": []byte(main), "lib/net.py": []byte("from lib import parts\n\nwidth = 8\nassert parts\n"), "lib/parts.py": []byte("size = 1\n"), "lib/spare.py": []byte("size = 1\n"), "lib/rates.csv": []byte("1,2\n"),
+				"lib/net.yaml": []byte("width: 8\nname: small\n"), "lib/net.json": []byte("{\"depth\": 2}"),
 			}, nil)
 			if err != nil {
 				t.Fatal(err)

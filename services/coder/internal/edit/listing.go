@@ -6,6 +6,8 @@ import "strings"
 var shellFences = map[string]bool{"bash": true, "sh": true, "shell": true, "zsh": true, "console": true, "shell-session": true,
 	"output": true, "powershell": true, "bat": true, "cmd": true}
 
+var pythonFences = map[string]bool{"python": true, "py": true, "python3": true, "py3": true}
+
 // listings finds whole files: a fence under a line that is a path, or with the path in its info.
 // Fences that lie around or inside a block are none.
 func (p *parser) listings(blocks []span) ([]op, *parseError) {
@@ -24,7 +26,7 @@ func (p *parser) listings(blocks []span) ([]op, *parseError) {
 			name = p.pathLineAbove(i)
 		}
 		lang := language(f.info)
-		end, closed := p.listingEnd(i, f, lang)
+		end, closed := p.listingEnd(i, f, pythonFences[lang] || strings.HasSuffix(strings.ToLower(name), ".py"))
 		if p.work > maxWork {
 			return nil, &parseError{line: p.at(i), msg: "too many code fences open and never close"}
 		}
@@ -80,10 +82,9 @@ func (p *parser) pathLineAbove(i int) string {
 
 // listingEnd finds the closing fence. A fence with a language opens a level; in Python a fence within
 // a string in three quotes is text.
-func (p *parser) listingEnd(from int, f fence, lang string) (int, bool) {
+func (p *parser) listingEnd(from int, f fence, python bool) (int, bool) {
 	depth := 0
 	quotes := tripleQuotes{}
-	python := lang == "python" || lang == "py" || lang == "python3"
 	for i := from + 1; i < len(p.lines) && p.work <= maxWork; i++ {
 		p.work++
 		l := p.lines[i]
