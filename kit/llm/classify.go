@@ -179,6 +179,9 @@ func classifyStatus(e *statusError, now time.Time) problem {
 	if pe.retry > p.wait {
 		p.wait, p.asked = pe.retry, true
 	}
+	if wait := saidWait(pe.message); wait > 0 && !p.asked && p.status == http.StatusTooManyRequests {
+		p.wait, p.asked = wait, true
+	}
 	p.never = strings.EqualFold(e.header.Get("x-should-retry"), "false")
 	all := pe.code + " " + pe.kind + " " + pe.message + " " + e.header.Get("x-amzn-errortype")
 	p.off, p.skewed, p.stale = clockOff(e.header, now), skewWords.MatchString(all), staleWords.MatchString(all)
@@ -191,9 +194,6 @@ func classifyStatus(e *statusError, now time.Time) problem {
 		p.class = tooLong
 	case s == 429, s == 402:
 		p.class, p.cause = limit, "RATE_LIMIT"
-		if wait := saidWait(pe.message); wait > 0 && !p.asked {
-			p.wait, p.asked = wait, true
-		}
 	case s == 403 && filterWords.MatchString(all): // OpenRouter's moderation
 		p.class = filtered
 	case s == 401, s == 403, s == 400 && keyWords.MatchString(string(e.body)): // Gemini and xAI say 400
@@ -258,6 +258,8 @@ func classifyError(err error, sent bool, now time.Time) problem {
 		p.paid, p.said = false, fmt.Sprintf("cannot be found: no address for %s", dns.Name)
 	case isTLS(err):
 		p.class, p.cause, p.text, p.paid = closed, "TLS", err.Error(), false
+	case strings.Contains(err.Error(), "proxyconnect"), strings.Contains(err.Error(), "Proxy Authentication Required"):
+		p.paid, p.said = false, "cannot be reached through the proxy that HTTPS_PROXY or HTTP_PROXY names"
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), sent:
 		p.said = "broke its stream off"
 	default:

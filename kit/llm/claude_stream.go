@@ -290,6 +290,9 @@ func (c *claudeAnswer) message(msg eventstream.Message) error {
 	case eventstreamapi.ErrorMessageType:
 		return failed(header(eventstreamapi.ErrorCodeHeader), header(eventstreamapi.ErrorMessageHeader))
 	}
+	if len(msg.Payload) == 0 {
+		return nil
+	}
 	var chunk struct {
 		Bytes []byte `json:"bytes"`
 	}

@@ -2,6 +2,7 @@ package llm_test
 
 import (
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -45,10 +46,14 @@ func TestDoor_Chat_tells_errors_apart_by_their_words(t *testing.T) {
 			"PROVIDER_UNAVAILABLE", rate + "6 min", "nullius status"},
 		"a limit that advertises credits": {body(429, `{"error":{"message":"Rate limit exceeded: free-models-per-day. Add 10 credits to unlock 1000 free model requests per day","code":429,"metadata":{"headers":{"X-RateLimit-Limit":"50","X-RateLimit-Remaining":"0","X-RateLimit-Reset":"`+soon+`"}}}}`),
 			"PROVIDER_UNAVAILABLE", rate + "60 min", "nullius status"},
-		"a limit in seconds in its sentence":  {said(429, "429", "Requests have exceeded call rate limit of your current OpenAI S0 pricing tier. Please retry after 300 seconds."), "PROVIDER_UNAVAILABLE", rate + "5 min", "nullius status"},
-		"a reset in seconds":                  {said(429, "429", "Too many").With("x-ratelimit-remaining-requests", "0").With("x-ratelimit-reset-requests", "300"), "PROVIDER_UNAVAILABLE", rate + "5 min", "nullius status"},
-		"a reset by the draft of the IETF":    {said(429, "", "Too many").With("RateLimit-Remaining", "0").With("RateLimit-Reset", "300"), "PROVIDER_UNAVAILABLE", rate + "5 min", "nullius status"},
-		"a reset as a time":                   {said(429, "", "Too many").With("x-ratelimit-remaining", "0").With("x-ratelimit-reset", strconv.FormatInt(time.Now().Unix()+300, 10)), "PROVIDER_UNAVAILABLE", rate + "5 min", "nullius status"},
+		"a limit in seconds in its sentence": {said(429, "429", "Requests have exceeded call rate limit of your current OpenAI S0 pricing tier. Please retry after 300 seconds."), "PROVIDER_UNAVAILABLE", rate + "5 min", "nullius status"},
+		"a reset in seconds":                 {said(429, "429", "Too many").With("x-ratelimit-remaining-requests", "0").With("x-ratelimit-reset-requests", "300"), "PROVIDER_UNAVAILABLE", rate + "5 min", "nullius status"},
+		"a reset by the draft of the IETF":   {said(429, "", "Too many").With("RateLimit-Remaining", "0").With("RateLimit-Reset", "300"), "PROVIDER_UNAVAILABLE", rate + "5 min", "nullius status"},
+		"a reset as a time":                  {said(429, "", "Too many").With("x-ratelimit-remaining", "0").With("x-ratelimit-reset", strconv.FormatInt(time.Now().Unix()+300, 10)), "PROVIDER_UNAVAILABLE", rate + "5 min", "nullius status"},
+		"Gemini's limit without its details": {body(429, `[{"error":{"code":429,"message":"You exceeded your current quota, please check your plan and billing details. Please retry in 333.480110667s.","status":"RESOURCE_EXHAUSTED"}}]`), "PROVIDER_UNAVAILABLE", rate + "6 min", "nullius status"},
+		"a date by a clock an hour ahead": {said(429, "", "Too many").With("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)).With("Retry-After", time.Now().Add(time.Hour+5*time.Minute).UTC().Format(http.TimeFormat)),
+			"PROVIDER_UNAVAILABLE", rate + "5 min", "nullius status"},
+		"milliseconds go before seconds":      {said(429, "", "Too many").With("retry-after-ms", "300000").With("Retry-After", "7"), "PROVIDER_UNAVAILABLE", rate + "5 min", "nullius status"},
 		"a quota that says when to try again": {said(429, "insufficient_quota", "You exceeded your current quota. Please try again in 1s.").With("Retry-After", "1"), "PROVIDER_UNAVAILABLE", credit, "nullius status"},
 		"a limit of spending":                 {body(400, `{"type":"error","error":{"type":"invalid_request_error","message":"You have reached your specified API usage limits. You will regain access on 2027-01-01 at 00:00 UTC."}}`), "PROVIDER_UNAVAILABLE", credit, "nullius status"},
 		"an account that is not active":       {said(429, "billing_not_active", "Your account is not active, please check your billing details on our website."), "PROVIDER_UNAVAILABLE", credit, "nullius status"},
@@ -200,6 +205,9 @@ func TestDoor_Chat_reads_bodies_that_are_not_what_they_are_called(t *testing.T) 
 // TestDoor_Chat_helps_where_a_model_is_missing: the address without its version, and a model that Ollama has not fetched.
 func TestDoor_Chat_helps_where_a_model_is_missing(t *testing.T) {
 	s := llmfault.NewFunc(t, func(r llmfault.Request) llmfault.Play {
+		if strings.HasPrefix(r.Path, "/openai/") {
+			return llmfault.Play{Status: 404, Body: `{"error":{"code":"404","message":"Resource not found"}}`}
+		}
 		if !strings.HasPrefix(r.Path, "/v1/") {
 			return llmfault.Play{Status: 404, Body: `{"detail":"Not Found"}`}
 		}
@@ -208,6 +216,7 @@ func TestDoor_Chat_helps_where_a_model_is_missing(t *testing.T) {
 	host := strings.TrimSuffix(strings.TrimPrefix(s.URL, "http://"), "/v1")
 	for model, want := range map[string]string{
 		"openai-compatible/m@http://" + host: host + " has no model m (404); does its address end in /v1 ?",
+		"azure/gpt-4o":                       "Azure OpenAI has no model gpt-4o (404); is AZURE_OPENAI_ENDPOINT the address of the resource?",
 		"ollama/qwen9":                       "Ollama has no model qwen9 (404); ollama pull qwen9 fetches it",
 	} {
 		r := ask("Say.")

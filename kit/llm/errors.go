@@ -66,13 +66,15 @@ func failure(m Model, o Origin, p problem, tries int) error {
 
 var (
 	plainlyAbsent = regexp.MustCompile(`(?i)\b(models?|deployment)\b|not[ _]found|not exist`) // says no more than that
-	noSuchPage    = regexp.MustCompile(`(?i)^(404 )?(page )?not found\.?$|^an HTML page`)
+	noSuchPage    = regexp.MustCompile(`(?i)^(404 )?((page|resource) )?not found\.?$|^an HTML page`)
 )
 
 // absentHint says what may be wrong where a server has no model, or no such page, and what it says of its own.
 func absentHint(m Model, said string) string {
 	u, err := url.Parse(m.BaseURL)
 	switch {
+	case m.Provider == "azure" && noSuchPage.MatchString(said):
+		return "; is AZURE_OPENAI_ENDPOINT the address of the resource?"
 	case m.Provider == "ollama":
 		return "; ollama pull " + m.wire + " fetches it"
 	case err == nil && m.Provider != "deepseek" && m.local.API == apiOpenAI && noSuchPage.MatchString(said) && !strings.Contains(u.Path, "/v"):

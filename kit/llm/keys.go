@@ -79,7 +79,10 @@ func (k *keyring) reread(m Model) bool {
 		some := k.chain != nil
 		k.chain = nil
 		k.mu.Unlock()
-		return some || k.changed(awsToken) || k.changed("AWS_SECRET_ACCESS_KEY")
+		for _, name := range []string{awsToken, "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"} {
+			some = k.changed(name) || some // each file is read
+		}
+		return some
 	}
 	return k.changed(m.local.Key)
 }

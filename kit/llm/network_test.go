@@ -215,6 +215,8 @@ func TestDoor_Chat_that_reaches_nobody(t *testing.T) {
 		"no such name":           {op(&net.DNSError{Err: "no such host", Name: "api.lab.test", IsNotFound: true}), "OUTAGE", "Lab cannot be found: no address for api.lab.test, 2 times; the idea goes on by itself"},
 		"a resolver that is out": {op(&net.DNSError{Err: "i/o timeout", Name: "api.lab.test", IsTimeout: true}), "OUTAGE", "Lab cannot be found: no address for api.lab.test, 2 times; the idea goes on by itself"},
 		"no route":               {op(errors.New("connect: no route to host")), "OUTAGE", "Lab cannot be reached, 2 times; the idea goes on by itself"},
+		"a proxy that is out":    {&net.OpError{Op: "proxyconnect", Net: "tcp", Err: errors.New("no route to host")}, "OUTAGE", "Lab cannot be reached through the proxy that HTTPS_PROXY or HTTP_PROXY names, 2 times"},
+		"a proxy with a lock":    {errors.New("Proxy Authentication Required"), "OUTAGE", "Lab cannot be reached through the proxy that HTTPS_PROXY or HTTP_PROXY names, 2 times"},
 		"a slow handshake":       {errors.New("net/http: TLS handshake timeout"), "OUTAGE", "Lab cannot be reached, 2 times; the idea goes on by itself"},
 		"no common version":      {op(tls.AlertError(70)), "TLS", "and this machine agree on no TLS: "},
 	} {

@@ -3,6 +3,8 @@ package llm_test
 import (
 	"bytes"
 	"compress/gzip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -145,6 +147,51 @@ func TestDoor_Chat_signs_by_the_clock_of_AWS(t *testing.T) {
 	_, err := claudeDoor(t, s, env).Chat(t.Context(), r)
 	if fault.ReasonOf(err) != "KEY_REFUSED" || !strings.Contains(err.Error(), "is this machine's clock right?") || s.Count() != 1 {
 		t.Errorf("%d calls, %v", s.Count(), err)
+	}
+}
+
+// TestDoor_Chat_renews_what_AWS_says_has_expired: a profile that another tool has written anew, or files of keys, are read again within the same call.
+// https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html
+func TestDoor_Chat_renews_what_AWS_says_has_expired(t *testing.T) {
+	const other = "AKIAOTHER0123456789A"
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	profile := func(id string) string {
+		return "[default]\naws_access_key_id = " + id + "\naws_secret_access_key = " + awsSecret + "\naws_session_token = canary-session-" + id + "\n"
+	}
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", write("credentials", profile(awsID))) // AWS's own chain looks there
+	t.Setenv("AWS_CONFIG_FILE", filepath.Join(dir, "none"))
+	for name, tc := range map[string]struct {
+		env   map[string]string
+		renew func()
+		good  func(r llmfault.Request) bool
+	}{
+		"a profile": {map[string]string{"AWS_SHARED_CREDENTIALS_FILE": filepath.Join(dir, "credentials"), "AWS_REGION": "eu-west-3"}, func() { write("credentials", profile(other)) },
+			func(r llmfault.Request) bool { return strings.Contains(r.Header.Get("Authorization"), other) }},
+		"a session's token in a file": {map[string]string{"AWS_ACCESS_KEY_ID": awsID, "AWS_SECRET_ACCESS_KEY": awsSecret, "AWS_SESSION_TOKEN_FILE": write("session", "canary-session-old"), "AWS_REGION": "eu-west-3"},
+			func() { write("session", "canary-session-new") }, func(r llmfault.Request) bool { return r.Header.Get("X-Amz-Security-Token") == "canary-session-new" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := llmfault.NewFunc(t, func(r llmfault.Request) llmfault.Play {
+				if tc.good(r) {
+					return llmfault.Bedrock(llmfault.ClaudeReply("hello")...)
+				}
+				tc.renew()
+				return llmfault.Play{Status: 403, Body: `{"message":"The security token included in the request is expired"}`}.With("x-amzn-errortype", "ExpiredTokenException")
+			})
+			r := ask("Say.")
+			r.Model = "bedrock/anthropic.claude-3-haiku-20240307-v1:0"
+			rep, err := claudeDoor(t, s, tc.env).Chat(t.Context(), r)
+			if err != nil || rep.Text != "hello" || s.Count() != 2 || rep.PossiblyPaid {
+				t.Errorf("got %+v, %v after %d calls", rep, err, s.Count())
+			}
+		})
 	}
 }
 
