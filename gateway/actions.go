@@ -59,7 +59,11 @@ func illegal(k journal.Key, m *journal.Machine, what, allowed string) error {
 	if c.Wait != nil {
 		state += " (" + c.Wait.GetReason().String() + ")"
 	}
-	return fault.New(fault.Precondition, "ILLEGAL_TRANSITION", "%s cannot be %s: it is %s; %s", k, what, state, allowed).
+	name := k.String()
+	if k.IsStudy() {
+		name = "study " + k.Study
+	}
+	return fault.New(fault.Precondition, "ILLEGAL_TRANSITION", "%s cannot be %s: it is %s; %s", name, what, state, allowed).
 		WithMeta("state", c.State().String()).WithNext("nullius show " + strings.TrimSuffix(k.String(), "/_"))
 }
 
@@ -130,7 +134,7 @@ func (s *Service) raise(ctx context.Context, k journal.Key, req *gatewayv1.Appro
 		if m.Study != nil {
 			st := m.Study.Settings
 			if st.GetBudgetPicoDollars() == 0 && req.GetAddBudgetPicoDollars() > 0 || st.GetBudgetTokens() == 0 && req.GetAddBudgetTokens() > 0 {
-				return nil, fault.New(fault.Precondition, "ILLEGAL_TRANSITION", "study %s has no budget of that kind to raise", k.Study)
+				return nil, fault.New(fault.Precondition, "ILLEGAL_TRANSITION", "study %s has no budget of that kind to raise", k.Study).WithNext("nullius cost " + k.Study)
 			}
 		}
 		return &gatewayv1.JournalEvent{Event: &gatewayv1.JournalEvent_BudgetRaised{BudgetRaised: &gatewayv1.BudgetRaised{

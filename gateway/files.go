@@ -143,7 +143,7 @@ func (s *Service) File(ctx context.Context, name string) (*file, error) {
 	}
 	p := strings.SplitN(name, "/", 6)
 	if len(p) != 6 || (p[4] != "files" && p[4] != "blobs" && p[4] != "history") {
-		return nil, nameInvalid(name, "studies/{study}/ideas/{idea}/files/{path}")
+		return nil, nameInvalid("name", name, "studies/{study}/ideas/{idea}/files/{path}")
 	}
 	k, err := parseIdea(strings.Join(p[:4], "/"))
 	if err != nil {

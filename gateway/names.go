@@ -12,12 +12,12 @@ import (
 // id is what may become a subject, a key and a folder: letters, digits, "-", "_", at most 63, not beginning with "-".
 var id = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]{0,62}$`)
 
-func nameInvalid(name, form string) error {
+func nameInvalid(field, name, form string) error {
 	if len(name) > 200 {
 		name = name[:200]
 	}
 	return fault.New(fault.Invalid, "NAME_INVALID", "name %q is not of the form %s; ids are letters, digits, - and _, at most 63, not beginning with -", name, form).
-		WithField("name", "expected "+form)
+		WithField(field, "expected "+form)
 }
 
 func studyName(study string) string { return "studies/" + study }
@@ -28,7 +28,7 @@ func ideaName(study, idea string) string { return "studies/" + study + "/ideas/"
 func parseStudy(name string) (journal.Key, error) {
 	p := strings.Split(name, "/")
 	if len(p) != 2 || p[0] != "studies" || !id.MatchString(p[1]) {
-		return journal.Key{}, nameInvalid(name, "studies/{study}")
+		return journal.Key{}, nameInvalid("name", name, "studies/{study}")
 	}
 	return journal.Key{Study: p[1], Idea: subject.StudyItself}, nil
 }
@@ -37,16 +37,16 @@ func parseStudy(name string) (journal.Key, error) {
 func parseIdea(name string) (journal.Key, error) {
 	p := strings.Split(name, "/")
 	if len(p) != 4 || p[0] != "studies" || p[2] != "ideas" || !id.MatchString(p[1]) || !id.MatchString(p[3]) {
-		return journal.Key{}, nameInvalid(name, "studies/{study}/ideas/{idea}")
+		return journal.Key{}, nameInvalid("name", name, "studies/{study}/ideas/{idea}")
 	}
 	return journal.Key{Study: p[1], Idea: p[3]}, nil
 }
 
-// parseTemplate reads templates/{t}.
-func parseTemplate(name string) (string, error) {
+// parseTemplate reads templates/{t}, which stands in a field of the request.
+func parseTemplate(field, name string) (string, error) {
 	t, ok := strings.CutPrefix(name, "templates/")
 	if !ok || !id.MatchString(t) {
-		return "", nameInvalid(name, "templates/{template}")
+		return "", nameInvalid(field, name, "templates/{template}")
 	}
 	return t, nil
 }

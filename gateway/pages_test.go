@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -122,6 +123,33 @@ func TestWhatIsNotThereIsSaidWithReasonAndNextCommand(t *testing.T) {
 	}
 	if body, r := get(t, site+"/v1/nothing"); r.StatusCode != http.StatusNotFound || !strings.Contains(body, "PAGE_UNKNOWN") || r.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("unknown path of the API: %s %s", r.Status, body)
+	}
+	for _, c := range []struct {
+		method, path, body string
+		code               int
+		says               string
+	}{
+		{http.MethodDelete, "/v1/studies", "", http.StatusMethodNotAllowed, "/v1/studies takes no DELETE"},
+		{http.MethodPost, "/v1/status", "{}", http.StatusMethodNotAllowed, "/v1/status takes no POST"},
+		{http.MethodPut, "/v1/" + name, "{}", http.StatusMethodNotAllowed, "takes no PUT"},
+		{http.MethodPost, "/v1/studies", "{}", http.StatusBadRequest, `"field":"template"`},
+		{http.MethodGet, "/v1/nodes", "", http.StatusOK, ""},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), c.method, site+c.path, strings.NewReader(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(r.Body)
+		if err = errors.Join(err, r.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if text := strings.ReplaceAll(string(body), " ", ""); r.StatusCode != c.code || r.Header.Get("Content-Type") != "application/json" || !json.Valid(body) || !strings.Contains(text, strings.ReplaceAll(c.says, " ", "")) {
+			t.Errorf("%s %s: %s %s", c.method, c.path, r.Status, body)
+		}
 	}
 }
 

@@ -35,7 +35,7 @@ func (v server) UploadTemplate(stream grpc.ClientStreamingServer[gatewayv1.Uploa
 	}
 	name := first.GetHeader().GetName()
 	if !id.MatchString(name) {
-		return nameInvalid(name, "{template}, in the first message's header")
+		return nameInvalid("header.name", name, "{template}, in the first message's header")
 	}
 	dir, remove, err := receive(func() (*gatewayv1.FileChunk, error) {
 		m, err := stream.Recv()
@@ -103,7 +103,7 @@ func (v server) ListTemplates(ctx context.Context, req *gatewayv1.ListTemplatesR
 }
 
 func (v server) GetTemplate(ctx context.Context, req *gatewayv1.GetTemplateRequest) (*gatewayv1.GetTemplateResponse, error) {
-	name, err := parseTemplate(req.GetName())
+	name, err := parseTemplate("name", req.GetName())
 	if err != nil {
 		return nil, err
 	}

@@ -97,7 +97,7 @@ func token(n int) string {
 
 // StartStudy accepts a study. See the proto for guarantees and failures.
 func (s *Service) StartStudy(ctx context.Context, req *gatewayv1.StartStudyRequest) (*gatewayv1.Study, error) {
-	name, err := parseTemplate(req.GetTemplate())
+	name, err := parseTemplate("template", req.GetTemplate())
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +148,7 @@ func (s *Service) StartStudy(ctx context.Context, req *gatewayv1.StartStudyReque
 // newStudy finds a free id and appends the first event.
 func (s *Service) newStudy(ctx context.Context, template, want string, first func(journal.Key) *gatewayv1.JournalEvent) (journal.Key, error) {
 	if want != "" && !id.MatchString(want) {
-		return journal.Key{}, nameInvalid(want, "{study}")
+		return journal.Key{}, nameInvalid("study_id", want, "{study}")
 	}
 	if err := s.journal.Sync(ctx); err != nil {
 		return journal.Key{}, err

@@ -132,7 +132,7 @@ func (t *templates) preflight(ctx context.Context, name string, tpl *gatewayv1.T
 
 // manifest lists a template's files as they were uploaded last.
 func (t *templates) manifest(ctx context.Context, resource string) (store.Manifest, error) {
-	name, err := parseTemplate(resource)
+	name, err := parseTemplate("name", resource)
 	if err != nil {
 		return store.Manifest{}, err
 	}
@@ -159,7 +159,7 @@ func (t *templates) files(ctx context.Context, resource string) ([]*gatewayv1.Fi
 func (t *templates) file(ctx context.Context, name string) (*file, error) {
 	p := strings.SplitN(name, "/", 4)
 	if len(p) != 4 || p[2] != "files" {
-		return nil, nameInvalid(name, "templates/{template}/files/{path}")
+		return nil, nameInvalid("name", name, "templates/{template}/files/{path}")
 	}
 	m, err := t.manifest(ctx, "templates/"+p[1])
 	if err != nil {

@@ -56,7 +56,7 @@ func (s *Service) watch(ctx context.Context, req *gatewayv1.WatchStudyRequest, o
 		k = journal.Key{Study: "*", Idea: subject.StudyItself}
 	} else if err != nil {
 		if k, err = parseIdea(req.GetName()); err != nil {
-			return nameInvalid(req.GetName(), "studies/{study} or studies/{study}/ideas/{idea}")
+			return nameInvalid("name", req.GetName(), "studies/{study} or studies/{study}/ideas/{idea}")
 		}
 		only = k.Idea
 		if _, err := s.GetIdea(ctx, k); err != nil {

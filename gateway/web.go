@@ -38,6 +38,7 @@ func (s *Service) web(h *app.Host) http.Handler {
 		fmt.Fprintln(w, "ready")
 	})
 	route(mux, "GET /v1/status", v.GetStatus, nil)
+	route(mux, "GET /v1/nodes", forwardNodes{to: s.workers.executor}.ListNodes, nil)
 	route(mux, "GET /v1/templates", v.ListTemplates, nil)
 	route(mux, "GET /v1/templates/{t}", v.GetTemplate, func(r *http.Request, m *gatewayv1.GetTemplateRequest) { m.Name = "templates/" + r.PathValue("t") })
 	route(mux, "GET /v1/studies", v.ListStudies, nil)
@@ -64,8 +65,17 @@ func (s *Service) web(h *app.Host) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(s.Trace(k))
 	})
+	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		mux.HandleFunc(method+" /v1/", noMethod)
+	}
 	s.pages(mux)
 	return guardHTTP(mux)
+}
+
+// noMethod answers changes that no path takes as the rest of /v1 answers, where the mux would write plain text.
+func noMethod(w http.ResponseWriter, r *http.Request) {
+	err := fault.New(fault.NotFound, "PAGE_UNKNOWN", "%s takes no %s", shorten(r.URL.Path, 200), r.Method).WithNext("nullius help api")
+	writeJSON(w, http.StatusMethodNotAllowed, status.Convert(fault.ToStatus(err)).Proto())
 }
 
 func ideaOf(r *http.Request) string { return ideaName(r.PathValue("s"), r.PathValue("i")) }

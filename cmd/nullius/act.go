@@ -73,11 +73,11 @@ func (c *cli) approveCommand() *cobra.Command {
 func readEdit(path string) (*recordv1.Idea, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return nil, fault.Wrap(err, fault.NotFound, "FILE_UNKNOWN", "%s cannot be read", path).WithNext("nullius help approve")
 	}
 	var m map[string]any
 	if err := json.Unmarshal(data, &m); err != nil {
-		return nil, fault.New(fault.Invalid, "FIELD_INVALID", "%s: %v", path, err)
+		return nil, fault.New(fault.Invalid, "FIELD_INVALID", "%s is not one JSON object: %v", path, err).WithNext(`write what is to be changed, such as {"Title": "…"}`)
 	}
 	return ideaOf(m), nil
 }
@@ -132,10 +132,10 @@ func (c *cli) cancelCommand() *cobra.Command {
 
 // confirm asks on a terminal, and needs --yes elsewhere.
 func (c *cli) confirm(what string) error {
-	if c.yes {
+	if c.yes || c.grpcurl != nil {
 		return nil
 	}
-	if !telemetry.IsTerminal(os.Stdin) {
+	if c.noInput || !telemetry.IsTerminal(os.Stdin) {
 		return usage("%s: give --yes where nobody can be asked", what)
 	}
 	fmt.Fprintf(c.err, "%s? [y/N] ", what)

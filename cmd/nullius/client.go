@@ -29,12 +29,12 @@ type client struct {
 	conn  *grpc.ClientConn
 }
 
-func dial(address string) (*client, error) {
+func dial(address string, o ...grpc.DialOption) (*client, error) {
 	target := address
 	if !strings.Contains(target, "://") {
 		target = "dns:///" + target
 	}
-	conn, err := rpc.NewNetwork(rpc.Options{}).Dial(target)
+	conn, err := rpc.NewNetwork(rpc.Options{}).Dial(target, o...)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func dial(address string) (*client, error) {
 
 // connect dials the server and makes sure that it answers.
 func (c *cli) connect(ctx context.Context) (*client, error) {
-	cl, err := dial(c.address)
+	cl, err := dial(c.address, c.grpcurl.options()...)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +101,10 @@ func (cl *client) find(ctx context.Context, text string) (ref, error) {
 	text = strings.TrimPrefix(text, "studies/")
 	text = strings.Replace(text, "/ideas/", "/", 1)
 	study, idea, _ := strings.Cut(text, "/")
+	if strings.HasPrefix(text, "templates/") {
+		return ref{}, fault.New(fault.Invalid, "NAME_INVALID", "%s is a template; a study or an idea is wanted", text).WithNext("nullius list, or nullius show " + text)
+	}
+	ctx = lookup(ctx)
 	list, err := cl.ListStudies(ctx, &gatewayv1.ListStudiesRequest{PageSize: 1000})
 	if err != nil {
 		return ref{}, err

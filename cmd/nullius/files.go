@@ -10,9 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +43,7 @@ func (c *cli) withIdea(ctx context.Context, name string, f func(*client, ref) er
 func (c *cli) filesCommand() *cobra.Command {
 	var get, git string
 	cmd := &cobra.Command{
-		Use: "files IDEA [PATH]", Short: "List an idea's result files, print one, download all, or make a git repository of its steps", Args: cobra.RangeArgs(1, 2),
+		Use: "files IDEA [PATH]", Short: "List an idea's result files or those of a folder, print one, download all, or make a git repository of its steps", Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			return c.withIdea(ctx, args[0], func(cl *client, r ref) error {
@@ -54,13 +54,22 @@ func (c *cli) filesCommand() *cobra.Command {
 					if _, err := os.Stat(get); err == nil {
 						return usage("%s exists; nothing is overwritten", get)
 					}
-					return cl.download(ctx, r.name(), get)
-				case len(args) == 2:
-					return cl.read(ctx, r.name()+"/files/"+args[1], c.out)
+					if err := cl.download(ctx, r.name(), get); err != nil {
+						return err
+					}
+					fmt.Fprintln(c.out, get)
+					return nil
 				}
 				l, err := cl.ListFiles(ctx, &gatewayv1.ListFilesRequest{Parent: r.name(), PageSize: 1000})
 				if err != nil {
 					return err
+				}
+				if len(args) == 2 {
+					folder := strings.TrimSuffix(args[1], "/") + "/"
+					l.Files = slices.DeleteFunc(l.GetFiles(), func(f *gatewayv1.FileInfo) bool { return !strings.HasPrefix(f.GetPath(), folder) })
+					if len(l.GetFiles()) == 0 {
+						return cl.read(ctx, r.name()+"/files/"+args[1], c.out)
+					}
 				}
 				return c.emit(l, func(w *tabwriter.Writer) {
 					for _, f := range l.GetFiles() {
@@ -181,109 +190,6 @@ func (c *cli) openCommand() *cobra.Command {
 			})
 		},
 	}
-}
-
-func (c *cli) logsCommand() *cobra.Command {
-	var follow bool
-	var stage string
-	var tail int
-	cmd := &cobra.Command{
-		Use: "logs IDEA", Short: "Print what an idea's experiments wrote; -f goes on with running ones", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-			return c.with(ctx, func(cl *client) error {
-				r, err := cl.find(ctx, args[0])
-				if err != nil {
-					return err
-				}
-				if r.idea == "" { // a study's own logs: its baseline's events
-					return c.watchOnce(ctx, cl, r, watchOptions{stage: "baseline"}, new(string))
-				}
-				got, err := cl.GetIdea(ctx, &gatewayv1.GetIdeaRequest{Name: r.name()})
-				if err != nil {
-					return err
-				}
-				for _, s := range got.GetIdea().GetSteps() {
-					if stage != "" && s.GetStage() != stage {
-						continue
-					}
-					if err := c.printLog(ctx, cl, r, s, tail); err != nil {
-						return err
-					}
-				}
-				if follow {
-					return c.watch(ctx, cl, r, watchOptions{logs: true, fromNow: true})
-				}
-				return nil
-			})
-		},
-	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with running experiments")
-	cmd.Flags().StringVar(&stage, "stage", "", "only this stage")
-	cmd.Flags().IntVar(&tail, "tail", 0, "last lines of each stream (0: all that was kept)")
-	return cmd
-}
-
-func (c *cli) printLog(ctx context.Context, cl *client, r ref, s *gatewayv1.StepView, tail int) error {
-	if s.GetBad() || s.GetStdoutDigest() != "" || s.GetStderrDigest() != "" {
-		fmt.Fprintf(c.out, "==== %s %s %s\n", s.GetStep(), s.GetOutcome(), clean(s.GetText()))
-	}
-	for _, d := range []string{s.GetStdoutDigest(), s.GetStderrDigest()} {
-		if d == "" {
-			continue
-		}
-		var b bytes.Buffer
-		if err := cl.read(ctx, r.name()+"/blobs/"+d, &b); err != nil {
-			return err
-		}
-		lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
-		if tail > 0 && len(lines) > tail {
-			lines = lines[len(lines)-tail:]
-		}
-		for _, l := range lines {
-			fmt.Fprintln(c.out, strings.ToValidUTF8(stripControl(l), "\uFFFD"))
-		}
-	}
-	return nil
-}
-
-func stripControl(s string) string {
-	return strings.Map(func(r rune) rune {
-		if (r < 32 && r != '\t') || r == 127 {
-			return -1
-		}
-		return r
-	}, s)
-}
-
-func (c *cli) eventsCommand() *cobra.Command {
-	var follow, journal bool
-	cmd := &cobra.Command{
-		Use: "events NAME", Short: "Print a study's or idea's events; -f goes on", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-			return c.with(ctx, func(cl *client) error {
-				r, err := cl.find(ctx, args[0])
-				if err != nil {
-					return err
-				}
-				if follow {
-					return c.watch(ctx, cl, r, watchOptions{journal: journal, jobs: true})
-				}
-				wctx, cancel := context.WithTimeout(ctx, 2*time.Second) // what is there comes at once
-				defer cancel()
-				err = c.watchOnce(wctx, cl, r, watchOptions{journal: journal, jobs: true}, new(string))
-				// The server ends a call a little before its deadline, when ours has not passed yet.
-				if over := wctx.Err() != nil || errors.Is(err, context.DeadlineExceeded); err != nil && (!over || ctx.Err() != nil) && !errors.Is(err, errSettled) {
-					return err
-				}
-				return nil
-			})
-		},
-	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until it ends")
-	cmd.Flags().BoolVar(&journal, "journal", false, "with the journal's own events (-o jsonl shows them)")
-	return cmd
 }
 
 func (c *cli) traceCommand() *cobra.Command {

@@ -185,7 +185,6 @@ func (c *cli) configCommand() *cobra.Command {
 // apiCommand calls any method of the public API with JSON.
 func (c *cli) apiCommand() *cobra.Command {
 	var data string
-	var show bool
 	cmd := &cobra.Command{
 		Use: "api METHOD", Short: "Call any method of the API with JSON", Args: cobra.ExactArgs(1),
 		Example: "  nullius api GetStudy -d '{\"name\":\"studies/double_descent-1\"}'\n  nullius api nullius.executor.v1.ExecutorService/ListNodes",
@@ -200,15 +199,13 @@ func (c *cli) apiCommand() *cobra.Command {
 					return err
 				}
 			}
-			if show {
-				fmt.Fprintf(c.out, "grpcurl -plaintext -d '%s' %s %s/%s\n", string(body), c.address, m.Parent().FullName(), m.Name())
-				return nil
+			if c.grpcurl != nil { // without a server, and as the user wrote it
+				return c.grpcurl.print(fmt.Sprintf("%s/%s", m.Parent().FullName(), m.Name()), string(body), true)
 			}
 			return c.with(cmd.Context(), func(cl *client) error { return c.call(cmd.Context(), cl, m, body) })
 		},
 	}
 	cmd.Flags().StringVarP(&data, "data", "d", "{}", "request as JSON; @- reads it from stdin")
-	cmd.Flags().BoolVar(&show, "print-grpcurl", false, "print the grpcurl command instead")
 	return cmd
 }
 

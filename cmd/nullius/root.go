@@ -43,7 +43,10 @@ type cli struct {
 	logAsked bool // logLevel is the user's, not the default
 	yes      bool
 	noted    map[string]bool // what note has said
-	stopping sync.Once       // tells of an orderly stop
+	noInput  bool
+	times    string
+	grpcurl  *grpcurl  // nil: calls are made, not printed
+	stopping sync.Once // tells of an orderly stop
 }
 
 func execute(ctx context.Context, args []string, out, errOut io.Writer) int {
@@ -53,6 +56,14 @@ func execute(ctx context.Context, args []string, out, errOut io.Writer) int {
 	root.SetOut(out)
 	root.SetErr(errOut)
 	cmd, err := root.ExecuteContextC(ctx)
+	if g := c.grpcurl; g != nil {
+		if g.stopped() {
+			return exitDone
+		}
+		if err == nil && len(g.told) == 0 {
+			fmt.Fprintf(errOut, "%s makes no call\n", cmd.CommandPath())
+		}
+	}
 	return c.report(cmd, err)
 }
 
@@ -66,12 +77,22 @@ func (c *cli) root() *cobra.Command {
 	f.StringVar(&c.dataDir, "data-dir", envOr("NULLIUS_DATA_DIR", ""), "data folder of a server in this process (default $XDG_DATA_HOME/nullius)")
 	f.StringVarP(&c.output, "output", "o", envOr("NULLIUS_OUTPUT", "table"), "table, json or jsonl")
 	f.StringVar(&c.logLevel, "log-level", os.Getenv("NULLIUS_LOG_LEVEL"), "debug, info, warn or error (default warn; error beside the output of run and demo, whose services log to nullius.log in the data folder)")
+	f.StringVar(&c.times, "time", "relative", "times in tables: relative or iso")
+	f.BoolVar(&c.noInput, "no-input", false, "never ask; what would ask needs --yes")
+	printGrpcurl := f.Bool("print-grpcurl", false, "print the grpcurl commands of the calls instead of results; nothing is changed")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		switch c.output {
 		case "table", "json", "jsonl":
 		default:
 			return usage("-o %s: table, json and jsonl are known", c.output)
+		}
+		if c.times != "relative" && c.times != "iso" {
+			return usage("--time %s: relative and iso are known", c.times)
+		}
+		if *printGrpcurl {
+			c.grpcurl = &grpcurl{out: c.out, address: c.address}
+			c.out = io.Discard
 		}
 		if c.logAsked = c.logLevel != ""; !c.logAsked {
 			c.logLevel = "warn"
@@ -87,6 +108,7 @@ func (c *cli) root() *cobra.Command {
 	root.AddCommand(c.fileCommands()...)
 	root.AddCommand(c.actCommands()...)
 	root.AddCommand(c.helpTopics()...)
+	strict(root)
 	return root
 }
 
@@ -113,7 +135,7 @@ func (c *cli) report(cmd *cobra.Command, err error) int {
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
 	}
-	if u := (usageError{}); errors.As(err, &u) || strings.HasPrefix(err.Error(), "unknown command") || strings.Contains(err.Error(), "arg(s)") {
+	if u := (usageError{}); errors.As(err, &u) || strings.HasPrefix(err.Error(), "unknown command") {
 		next := "nullius help"
 		if cmd != nil && cmd.HasParent() {
 			fmt.Fprintf(c.err, "nullius: %v\nusage: %s\n", err, cmd.UseLine())
@@ -192,6 +214,6 @@ nullius api: 64 + gRPC code.`),
   OTEL_EXPORTER_OTLP_ENDPOINT                                           where traces go beside nullius trace`),
 		topic("formats", "Output formats", `-o table  for people
 -o json   the API's JSON, one document
--o jsonl  the API's JSON, one object a line`),
+-o jsonl  the API's JSON, one object a line: of a list its items, of a stream its messages`),
 	}
 }

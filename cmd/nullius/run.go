@@ -115,7 +115,7 @@ func (c *cli) run(ctx context.Context, template string, f *runFlags) error {
 
 // hosted gives f a client of the server at --address, or of one in this process when none answers there.
 func (c *cli) hosted(ctx context.Context, needServer bool, f func(cl *client, local bool) error) error {
-	if reachable(c.address) || needServer {
+	if reachable(c.address) || needServer || c.grpcurl != nil {
 		return c.with(ctx, func(cl *client) error { return f(cl, false) })
 	}
 	c.err = &shared{own: c.err, now: c.err}

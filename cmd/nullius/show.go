@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,16 +27,39 @@ func (c *cli) emit(m proto.Message, table func(*tabwriter.Writer)) error {
 		_, err = fmt.Fprintf(c.out, "%s\n", b)
 		return err
 	case "jsonl":
-		b, err := protojson.Marshal(m)
-		if err != nil {
-			return err
+		for _, m := range itemsOf(m) {
+			b, err := protojson.Marshal(m)
+			if err != nil {
+				return err
+			}
+			if _, err = fmt.Fprintf(c.out, "%s\n", b); err != nil {
+				return err
+			}
 		}
-		_, err = fmt.Fprintf(c.out, "%s\n", b)
-		return err
+		return nil
 	}
 	w := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
 	table(w)
 	return w.Flush()
+}
+
+// itemsOf gives the items of a list's answer, whose first repeated field has them; any other message is its own only item.
+func itemsOf(m proto.Message) []proto.Message {
+	r := m.ProtoReflect()
+	fields := r.Descriptor().Fields()
+	if !strings.HasPrefix(string(r.Descriptor().Name()), "List") {
+		return []proto.Message{m}
+	}
+	var out []proto.Message
+	for i := range fields.Len() {
+		if f := fields.Get(i); f.IsList() && f.Message() != nil {
+			for l, k := r.Get(f).List(), 0; k < l.Len(); k++ {
+				out = append(out, l.Get(k).Message().Interface())
+			}
+			break
+		}
+	}
+	return out
 }
 
 func (c *cli) showCommands() []*cobra.Command {
@@ -54,10 +76,13 @@ func (c *cli) listCommand() *cobra.Command {
 			if len(args) == 1 {
 				what = args[0]
 			}
+			if filter != "" && (what == "templates" || what == "approvals") {
+				return usage("--filter is for studies and ideas")
+			}
 			return c.with(cmd.Context(), func(cl *client) error { return c.list(cmd.Context(), cl, what, filter) })
 		},
 	}
-	cmd.Flags().StringVar(&filter, "filter", "", "state=RUNNING and the like")
+	cmd.Flags().StringVar(&filter, "filter", "", "of studies and ideas: state=RUNNING and the like")
 	return cmd
 }
 
@@ -69,9 +94,12 @@ func (c *cli) list(ctx context.Context, cl *client, what, filter string) error {
 			return err
 		}
 		return c.emit(r, func(w *tabwriter.Writer) {
+			if len(r.GetTemplates()) == 0 {
+				c.nothing("no templates: nullius template add DIR, or a bundled one's name")
+			}
 			fmt.Fprintln(w, "TEMPLATE\tTITLE\tPOOL\tUPLOADED")
 			for _, t := range r.GetTemplates() {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", strings.TrimPrefix(t.GetName(), "templates/"), clean(t.GetFacts().GetTitle()), t.GetFacts().GetPool(), ago(t.GetUploaded().AsTime()))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", strings.TrimPrefix(t.GetName(), "templates/"), clean(t.GetFacts().GetTitle()), t.GetFacts().GetPool(), c.when(t.GetUploaded().AsTime()))
 			}
 		})
 	case "studies":
@@ -80,10 +108,13 @@ func (c *cli) list(ctx context.Context, cl *client, what, filter string) error {
 			return err
 		}
 		return c.emit(r, func(w *tabwriter.Writer) {
-			fmt.Fprintln(w, "STUDY\tSTATE\tIDEAS\tSPENT\tAGE\tNOW")
+			if len(r.GetStudies()) == 0 && filter == "" {
+				c.nothing("no studies: nullius run TEMPLATE --model … starts one, nullius demo replays one")
+			}
+			fmt.Fprintf(w, "STUDY\tSTATE\tIDEAS\tSPENT\t%s\tNOW\n", c.since("AGE", "BEGAN"))
 			for _, s := range r.GetStudies() {
 				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", strings.TrimPrefix(s.GetName(), "studies/"), stateText(s.GetState(), s.GetWaitReason()), len(s.GetIdeas()),
-					spent(s.GetUsage(), s.GetAccount()), ago(s.GetCreated().AsTime()), clean(s.GetMessage()))
+					spent(s.GetUsage(), s.GetAccount()), c.when(s.GetCreated().AsTime()), clean(nowOf(s)))
 			}
 		})
 	}
@@ -97,7 +128,41 @@ func (c *cli) list(ctx context.Context, cl *client, what, filter string) error {
 	if what == "approvals" {
 		r.Ideas = slices.DeleteFunc(r.GetIdeas(), func(i *gatewayv1.IdeaSummary) bool { return !standsStill(i.GetState(), i.GetWaitReason()) })
 	}
-	return c.emit(r, func(w *tabwriter.Writer) { ideaTable(w, r.GetIdeas()) })
+	return c.emit(r, func(w *tabwriter.Writer) {
+		switch {
+		case len(r.GetIdeas()) > 0:
+		case what == "approvals":
+			c.nothing("nothing waits for you")
+		case filter == "":
+			c.nothing("no ideas: a study makes them; nullius list studies")
+		}
+		ideaTable(w, r.GetIdeas())
+	})
+}
+
+// nothing says beside an empty table what would be in it.
+func (c *cli) nothing(text string) { fmt.Fprintln(c.err, text) }
+
+// nowOf is what a study does, or what its ideas do while it has no step of its own.
+func nowOf(s *gatewayv1.Study) string {
+	if s.GetMessage() != "" || s.GetStep() != "" || ended(s.GetState()) {
+		return s.GetMessage()
+	}
+	n := map[string]int{}
+	var states []string
+	for _, i := range s.GetIdeas() {
+		st := stateText(i.GetState(), i.GetWaitReason())
+		if n[st]++; n[st] == 1 {
+			states = append(states, st)
+		}
+	}
+	for i, st := range states {
+		states[i] = fmt.Sprintf("%d %s", n[st], st)
+	}
+	if len(states) == 0 {
+		return ""
+	}
+	return "ideas: " + strings.Join(states, ", ")
 }
 
 func ideaTable(w *tabwriter.Writer, ideas []*gatewayv1.IdeaSummary) {
@@ -108,7 +173,11 @@ func ideaTable(w *tabwriter.Writer, ideas []*gatewayv1.IdeaSummary) {
 		if i.Score != nil {
 			score = fmt.Sprintf("%.1f", i.GetScore())
 		}
-		fmt.Fprintf(w, "%s/%s\t%s\t%s\t%d+%d\t%s\t%s\t%s\t%s\n", p[1], p[3], stateText(i.GetState(), i.GetWaitReason()), i.GetStage(), i.GetRunsDone(), i.GetRunsFailed(),
+		runs := fmt.Sprint(i.GetRunsDone())
+		if f := i.GetRunsFailed(); f > 0 {
+			runs += fmt.Sprintf(", %d failed", f)
+		}
+		fmt.Fprintf(w, "%s/%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p[1], p[3], stateText(i.GetState(), i.GetWaitReason()), i.GetStage(), runs,
 			score, spent(i.GetUsage(), nil), clean(i.GetTitle()), clean(i.GetMessage()))
 	}
 }
@@ -135,6 +204,22 @@ func spent(u *recordv1.Usage, a *gatewayv1.Account) string {
 	return text
 }
 
+// since is a column's head: of ages, or of times.
+func (c *cli) since(relative, iso string) string {
+	if c.times == "iso" {
+		return iso
+	}
+	return relative
+}
+
+// when is a time as --time wants it.
+func (c *cli) when(t time.Time) string {
+	if c.times == "iso" && t.Unix() > 0 {
+		return t.Local().Format(time.RFC3339)
+	}
+	return ago(t)
+}
+
 func ago(t time.Time) string {
 	if t.Unix() <= 0 {
 		return ""
@@ -144,10 +229,13 @@ func ago(t time.Time) string {
 
 func (c *cli) showCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "show NAME", Short: "Show a study or an idea with its steps", Args: cobra.ExactArgs(1),
+		Use: "show NAME", Short: "Show a study, an idea with its steps, or a template (templates/NAME)", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			return c.with(ctx, func(cl *client) error {
+				if strings.HasPrefix(args[0], "templates/") {
+					return c.showTemplate(ctx, cl, args[0])
+				}
 				r, err := cl.find(ctx, args[0])
 				if err != nil {
 					return err
@@ -168,7 +256,7 @@ func (c *cli) showStudy(ctx context.Context, cl *client, r ref) error {
 	}
 	s := got.GetStudy()
 	return c.emit(s, func(w *tabwriter.Writer) {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", r, stateText(s.GetState(), s.GetWaitReason()), clean(s.GetMessage()))
+		fmt.Fprintf(w, "%s\t%s\t%s\n", r, stateText(s.GetState(), s.GetWaitReason()), clean(nowOf(s)))
 		fmt.Fprintf(w, "template\t%s\tmodel %s\n", s.GetTemplate(), s.GetSettings().GetModel())
 		fmt.Fprintf(w, "spent\t%s\t%d tokens in, %d out\n", spent(s.GetUsage(), s.GetAccount()), s.GetUsage().GetInputTokens()+s.GetUsage().GetCacheReadTokens(), s.GetUsage().GetOutputTokens())
 		if s.GetNext() != "" {
@@ -176,6 +264,24 @@ func (c *cli) showStudy(ctx context.Context, cl *client, r ref) error {
 		}
 		fmt.Fprintln(w)
 		ideaTable(w, s.GetIdeas())
+	})
+}
+
+func (c *cli) showTemplate(ctx context.Context, cl *client, name string) error {
+	got, err := cl.GetTemplate(ctx, &gatewayv1.GetTemplateRequest{Name: name})
+	if err != nil {
+		return err
+	}
+	t := got.GetTemplate()
+	return c.emit(t, func(w *tabwriter.Writer) {
+		f := t.GetFacts()
+		fmt.Fprintf(w, "%s\t%s\n", t.GetName(), clean(f.GetTitle()))
+		fmt.Fprintf(w, "pool\t%s, at most %s a run\n", f.GetPool(), time.Duration(f.GetTimeLimitSeconds())*time.Second)
+		if p := f.GetPrimary(); p.GetName() != "" {
+			fmt.Fprintf(w, "primary\t%s of %s, %s\n", p.GetName(), p.GetDataset(), strings.ToLower(p.GetDirection().String()))
+		}
+		fmt.Fprintf(w, "uploaded\t%s\n", c.when(t.GetUploaded().AsTime()))
+		fmt.Fprintf(w, "next\tnullius run %s --model …\n", t.GetName())
 	})
 }
 
@@ -253,74 +359,4 @@ func (c *cli) watchCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&logs, "logs", false, "also the lines of running experiments")
 	return cmd
-}
-
-func (c *cli) waitCommand() *cobra.Command {
-	var want string
-	var timeout time.Duration
-	var exitStatus bool
-	cmd := &cobra.Command{
-		Use: "wait NAME", Short: "Block until a study or idea is in a state", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(cmd.Context(), func(cl *client) error { return c.wait(cmd.Context(), cl, args[0], want, timeout, exitStatus) })
-		},
-	}
-	cmd.Flags().StringVar(&want, "for", "ENDED", "a state, or ENDED for any final one")
-	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long (0: never)")
-	cmd.Flags().BoolVar(&exitStatus, "exit-status", false, "exit 3 when it did not succeed; a study needs an idea that did")
-	return cmd
-}
-
-func (c *cli) wait(ctx context.Context, cl *client, name, want string, timeout time.Duration, exitStatus bool) error {
-	want = strings.ToUpper(want)
-	if _, ok := gatewayv1.IdeaState_Value_value[want]; !ok && want != "ENDED" {
-		return usage("--for %s is no state", want)
-	}
-	r, err := cl.find(ctx, name)
-	if err != nil {
-		return err
-	}
-	parent := ctx
-	if timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
-	for {
-		state, err := c.state(ctx, cl, r)
-		if err != nil && ctx.Err() == nil {
-			return err
-		}
-		switch {
-		case err == nil && (state.String() == want || (want == "ENDED" && ended(state))):
-			if exitStatus {
-				return c.outcome(ctx, cl, r)
-			}
-			return nil
-		case err == nil && ended(state):
-			return exit(exitUnwanted)
-		case err == nil && want != "WAITING":
-			if still, err := c.settled(ctx, cl, r); err == nil && still && errors.Is(c.outcome(ctx, cl, r), exit(exitWaiting)) {
-				fmt.Fprintf(c.err, "%s is WAITING for a person\nnext: nullius show %s\n", r, r)
-				return exit(exitWaiting)
-			}
-		}
-		select {
-		case <-time.After(300 * time.Millisecond):
-		case <-ctx.Done():
-			if parent.Err() != nil {
-				return parent.Err()
-			}
-			return exit(exitTimeout)
-		}
-	}
-}
-
-func (c *cli) state(ctx context.Context, cl *client, r ref) (gatewayv1.IdeaState_Value, error) {
-	if r.idea == "" {
-		s, err := cl.GetStudy(ctx, &gatewayv1.GetStudyRequest{Name: r.name()})
-		return s.GetStudy().GetState(), err
-	}
-	i, err := cl.GetIdea(ctx, &gatewayv1.GetIdeaRequest{Name: r.name()})
-	return i.GetIdea().GetSummary().GetState(), err
 }

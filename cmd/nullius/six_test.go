@@ -25,8 +25,7 @@ type six struct {
 func (w *world) startSix(t *testing.T, settings map[string][]string) *six {
 	t.Helper()
 	s := &six{t: t, w: w, h: newHome(t), broker: freePort(t), at: map[string]string{}, env: map[string][]string{}, procs: map[string]*child{}}
-	s.procs["broker"] = spawn(t, "broker", s.h.env(), filepath.Join(w.bin, "nullius"), "serve", "nats", "--data-dir", s.h.data, "--listen", s.broker)
-	s.procs["broker"].listens(s.broker)
+	s.startBroker()
 	names := []string{"ideation", "coder", "executor", "writer", "reviewer"}
 	var peers []string
 	for _, name := range names {
@@ -43,6 +42,12 @@ func (w *world) startSix(t *testing.T, settings map[string][]string) *six {
 		s.start(name, name)
 	}
 	return s
+}
+
+func (s *six) startBroker() {
+	s.t.Helper()
+	s.procs["broker"] = spawn(s.t, "broker", s.h.env(), filepath.Join(s.w.bin, "nullius"), "serve", "nats", "--data-dir", s.h.data, "--listen", s.broker)
+	s.procs["broker"].listens(s.broker)
 }
 
 // start starts a service, or starts it again; as names the process when there are several of a service.
@@ -100,9 +105,11 @@ func (w *world) sixKilled(t *testing.T) {
 		victim, step string
 		soak         bool // its call is taken over only when the record has stood still for 20 s
 	}{
+		{"ideation", "novelty/assess", true},
 		{"coder", "experiments/run-1/implement", true},
 		{"executor", "experiments/run-2/execute-", false},
 		{"gateway", "experiments/run-3/", false},
+		{"broker", "figures/", true},
 		{"writer", "writing/draft", true},
 		{"reviewer", "review/review", true},
 	} {
@@ -112,7 +119,7 @@ func (w *world) sixKilled(t *testing.T) {
 		waited := time.Now()
 		s.until(name, k.step)
 		switch k.victim {
-		case "coder", "reviewer":
+		case "ideation", "coder", "reviewer", "broker":
 			eventually(t, time.Minute, func() error {
 				if len(w.f.Flying(0)) == 0 {
 					return fmt.Errorf("no call of %s is in flight", k.victim)
@@ -130,7 +137,11 @@ func (w *world) sixKilled(t *testing.T) {
 			}
 		}
 		again := time.Now()
-		s.start(k.victim, k.victim)
+		if k.victim == "broker" {
+			s.startBroker()
+		} else {
+			s.start(k.victim, k.victim)
+		}
 		t.Logf("%s after %s: %s killed, serving again after %s", k.step, began.Sub(waited).Round(time.Millisecond), k.victim, time.Since(again).Round(time.Millisecond))
 	}
 	waited := time.Now()

@@ -21,8 +21,9 @@ type watchOptions struct {
 	logs    bool
 	fromNow bool
 	stage   string
-	jobs    bool   // show where jobs ended, which the ends of their steps tell again
-	view    viewer // nil: a line per message
+	since   time.Time // only later events
+	jobs    bool      // show where jobs ended, which the ends of their steps tell again
+	view    viewer    // nil: a line per message
 }
 
 // viewer shows what a watch receives.
@@ -131,6 +132,10 @@ func (c *cli) rest(ctx context.Context, cl *client, r ref, o watchOptions, token
 // errSettled ends a watch: what is watched moves no further by itself.
 var errSettled = errors.New("settled")
 
+// settleAfter is how long the stream is silent before a watch ends whose study or idea came to a halt: what happened before may still be on its way, which
+// is all of it in a watch from the beginning.
+const settleAfter = 300 * time.Millisecond
+
 func (c *cli) watchOnce(ctx context.Context, cl *client, r ref, o watchOptions, token *string) error {
 	if o.view == nil {
 		o.view = lineView{c, o}
@@ -143,6 +148,9 @@ func (c *cli) watchOnce(ctx context.Context, cl *client, r ref, o watchOptions, 
 	}
 	idle := time.AfterFunc(idleLimit, func() { cancel(io.ErrUnexpectedEOF) })
 	defer idle.Stop()
+	halt, halting := time.AfterFunc(idleLimit, func() { cancel(errSettled) }), false
+	halt.Stop()
+	defer halt.Stop()
 	for {
 		m, err := s.Recv()
 		idle.Reset(idleLimit)
@@ -150,18 +158,25 @@ func (c *cli) watchOnce(ctx context.Context, cl *client, r ref, o watchOptions, 
 			return nil
 		}
 		if err != nil {
-			if context.Cause(ctx) == io.ErrUnexpectedEOF {
-				return io.ErrUnexpectedEOF
+			if cause := context.Cause(ctx); cause == io.ErrUnexpectedEOF || cause == errSettled {
+				return cause
 			}
 			return err
+		}
+		if halting && m.GetHeartbeat() == nil {
+			halt.Reset(settleAfter)
 		}
 		if t := m.GetResumeToken(); t != "" {
 			*token = t
 		}
 		o.view.message(m)
-		if k := m.GetEvent().GetKind(); k == "waiting" || k == "idea-ended" {
-			if done, err := c.settled(ctx, cl, r); err != nil || done {
-				return errors.Join(err, errSettled)
+		// A heartbeat asks too: the end may have come before a watch that begins with what comes.
+		if k := m.GetEvent().GetKind(); k == "waiting" || k == "idea-ended" || k == "ended" || m.GetHeartbeat() != nil {
+			if halting, err = c.settled(ctx, cl, r); err != nil {
+				return err
+			}
+			if halt.Stop(); halting {
+				halt.Reset(settleAfter)
 			}
 		}
 	}
@@ -254,6 +269,9 @@ func standsStill(s gatewayv1.IdeaState_Value, w gatewayv1.WaitReason_Value) bool
 
 // tell prints one message as a line.
 func (c *cli) tell(m *gatewayv1.WatchStudyResponse, o watchOptions) {
+	if e := m.GetEvent(); e != nil && e.GetTime().AsTime().Before(o.since) {
+		return
+	}
 	if c.output != "table" {
 		if b, err := protojson.Marshal(m); err == nil && (m.GetEvent() != nil || m.GetLog() != nil) {
 			fmt.Fprintf(c.out, "%s\n", b)
