@@ -1,6 +1,8 @@
 package coder
 
 import (
+	"path/filepath"
+
 	"nullius.dev/kit/fault"
 )
 
@@ -9,6 +11,7 @@ type Config struct {
 	Listen  string `yaml:"listen"`   // "inproc:coder" or an address
 	WorkDir string `yaml:"work_dir"` // for checks; empty: the system's temporary folder
 	Checks  int    `yaml:"checks"`   // syntax checks at a time
+	Python  string `yaml:"python"`   // interpreter of the checks, as that of the executor; empty: the first that has a template's modules
 	Limits  Limits `yaml:"limits"`
 	Edits   Edits  `yaml:"edits"`
 }
@@ -38,6 +41,8 @@ func (c Config) Validate() error {
 	switch l := c.Limits; {
 	case c.Listen == "":
 		return bad("listen", "is empty")
+	case c.Python != "" && !filepath.IsAbs(c.Python):
+		return bad("python", "is not an absolute path")
 	case c.Checks < 1 || c.Checks > 64:
 		return bad("checks", "must be 1 to 64")
 	case l.Calls < 1 || l.Calls > 20:

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -28,9 +29,27 @@ var gateScript []byte
 
 // gate looks at changed files before they are stored. It parses Python in the sandbox and runs nothing of it.
 type gate struct {
-	runner sandbox.Runner
-	dir    string
-	slots  chan struct{}
+	runner     sandbox.Runner
+	dir        string
+	slots      chan struct{}
+	configured string   // interpreter; empty: the first that has the template's modules
+	unsuited   sync.Map // lists of modules that no interpreter here has
+}
+
+// python gives the interpreter that runs use: what is sound Python differs from version to version. Nil: the system's.
+func (g *gate) python(ctx context.Context, modules []string) *sandbox.Python {
+	finder, ok := g.runner.(interface {
+		FindPython(ctx context.Context, configured string, modules []string) (*sandbox.Python, error)
+	})
+	key := strings.Join(modules, " ")
+	if _, lacks := g.unsuited.Load(key); !ok || lacks {
+		return nil
+	}
+	p, err := finder.FindPython(ctx, g.configured, modules)
+	if err != nil && ctx.Err() == nil {
+		g.unsuited.Store(key, true) // this machine may be another than that of the runs
+	}
+	return p
 }
 
 // findings are new problems of changed files.
@@ -56,7 +75,7 @@ type verdictOf struct {
 }
 
 // check looks at changed files, and digests the code of rivals.
-func (g gate) check(ctx context.Context, changes edit.Changes, rivals []rival) (findings, error) {
+func (g *gate) check(ctx context.Context, changes edit.Changes, modules []string, rivals []rival) (findings, error) {
 	var f findings
 	var python []edit.Change
 	for _, c := range changes {
@@ -83,7 +102,7 @@ func (g gate) check(ctx context.Context, changes edit.Changes, rivals []rival) (
 		}
 	}
 	if len(python)+len(toRead) > 0 {
-		verdicts, err := g.python(ctx, python, toRead)
+		verdicts, err := g.ask(ctx, python, modules, toRead)
 		if err != nil {
 			return f, err
 		}
@@ -114,8 +133,8 @@ func leftOut(c edit.Change) string {
 	return ""
 }
 
-// python asks the interpreter in the sandbox.
-func (g gate) python(ctx context.Context, files []edit.Change, toRead map[store.Digest][]byte) (map[string]verdictOf, error) {
+// ask lets the interpreter look, in the sandbox.
+func (g *gate) ask(ctx context.Context, files []edit.Change, modules []string, toRead map[store.Digest][]byte) (map[string]verdictOf, error) {
 	select {
 	case g.slots <- struct{}{}:
 		defer func() { <-g.slots }()
@@ -130,11 +149,13 @@ func (g gate) python(ctx context.Context, files []edit.Change, toRead map[store.
 		return nil, fault.Wrap(err, fault.Internal, "CHECK_FAILED", "the syntax check could not be prepared")
 	}
 	var stdout, stderr limited
+	python := g.python(ctx, modules)
 	res, err := g.runner.Run(ctx, sandbox.Spec{
-		Argv:  []string{"python3", "-I", "-S", "-B", "/in/gate.py"},
-		Env:   []string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "PYTHONHASHSEED=0"},
-		Dir:   "/in",
-		Binds: []sandbox.Bind{{Source: dir, Target: "/in"}},
+		Argv:   []string{"python3", "-I", "-S", "-B", "/in/gate.py"},
+		Env:    []string{"PATH=" + python.SearchPath(), "LC_ALL=C.UTF-8", "PYTHONHASHSEED=0"},
+		Dir:    "/in",
+		Binds:  []sandbox.Bind{{Source: dir, Target: "/in"}},
+		Python: python,
 		Limits: sandbox.Limits{
 			Wall: 5 * time.Second, MemoryBytes: 1 << 30, FileBytes: 1 << 20, DiskBytes: 1 << 20,
 			Processes: 16, OpenFiles: 64, TmpBytes: 1 << 20, ShmBytes: 1 << 20, Inodes: 64,
@@ -163,7 +184,7 @@ func (g gate) python(ctx context.Context, files []edit.Change, toRead map[store.
 	return out, nil
 }
 
-func (g gate) request(files []edit.Change, toRead map[store.Digest][]byte) (string, error) {
+func (g *gate) request(files []edit.Change, toRead map[store.Digest][]byte) (string, error) {
 	type file struct {
 		Path string  `json:"path"`
 		Old  *string `json:"old"`

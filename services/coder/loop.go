@@ -174,7 +174,7 @@ func (t *talk) judge(ctx context.Context, changes edit.Changes, round *round) (*
 	if why != "" {
 		return t.withoutEffect(why, round), nil
 	}
-	found, err := t.s.gate.check(ctx, changes, rivals)
+	found, err := t.s.gate.check(ctx, changes, t.in.frame.Modules, rivals)
 	if err != nil {
 		return nil, err
 	}

@@ -50,7 +50,7 @@ type Service struct {
 	models  Chatter
 	blobs   store.Blobs
 	prompts *prompts.Set
-	gate    gate
+	gate    *gate
 }
 
 // New validates and does no I/O.
@@ -82,7 +82,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 	return &Service{
 		cfg: cfg, log: d.Log, tracer: d.Tracer.Tracer(scope), metrics: m,
 		models: d.Models, blobs: d.Blobs, prompts: set,
-		gate: gate{runner: d.Sandbox, dir: work, slots: make(chan struct{}, cfg.Checks)},
+		gate: &gate{runner: d.Sandbox, dir: work, slots: make(chan struct{}, cfg.Checks), configured: cfg.Python},
 	}, nil
 }
 
