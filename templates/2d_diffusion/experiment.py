@@ -143,7 +143,7 @@ def run(density: str, seeds: int, levels: int, steps: int, width: int) -> tuple[
         samples = {split: torch.tensor(points, dtype=torch.float32, device=device) for split, points in data.items()}
         diffusion, curve = train(samples, seed, levels, steps, width)
         losses = {split: diffusion.held_out_loss(samples[split]) for split in ("validation", "test")}
-        drawn = diffusion.draw(len(data["test"]), torch.Generator().manual_seed(seed + 1))
+        drawn = diffusion.draw(len(data["test"]), torch.Generator().manual_seed(1000 + seed))
         measured.append(evaluate.measure(data, drawn, losses))
         curves.append(curve)
         drawings.append(drawn)

@@ -24,6 +24,7 @@ Run = tuple[str, dict, dict]  # label, final_info.json, curves.json
 
 # Colours that stay apart for colour-blind readers; markers carry the same information.
 COLOURS = ["#222222", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D"]
+HATCHES = ["", "////", "\\\\\\\\", "....", "xxxx", "----", "||||", "oooo"]  # of bars, for prints without colour
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 
 plt.rcParams.update({
@@ -39,6 +40,11 @@ def read_json(path: str) -> dict:
         return json.load(source)
 
 
+def short(label: str) -> str:
+    """At most two lines: a label must fit beside an axis and below a figure."""
+    return "\n".join(textwrap.wrap(label, 32, max_lines=2, placeholder=" …"))
+
+
 def load_runs() -> list[Run]:
     """All runs with results, in order of the run's number."""
     labels = read_json("labels.json") if os.path.exists("labels.json") else {}
@@ -49,7 +55,7 @@ def load_runs() -> list[Run]:
         if not all(map(os.path.exists, paths)) or (labels and name not in labels):
             continue
         default = "run 0 (baseline)" if name == "run_0" else "run " + name[4:]
-        runs.append((labels.get(name, default), read_json(paths[0]), read_json(paths[1])))
+        runs.append((short(labels.get(name, default)), read_json(paths[0]), read_json(paths[1])))
     return runs
 
 
@@ -71,12 +77,15 @@ def save(figure: Figure, path: str) -> None:
 
 
 def legend_below(figure: Figure, axis: Axes, statistic: str) -> None:
-    """Lay the figure out and put one legend under all panels, in as many columns as fit."""
+    """Put one legend under all panels, in as many columns as fit; the figure grows with it."""
     handles, labels = axis.get_legend_handles_labels()
     width, height = figure.get_size_inches()
-    columns = max(1, min(3, len(labels), int(width / (0.45 + 0.065 * max(map(len, labels))))))
-    rows = -(-len(labels) // columns)
-    figure.tight_layout(rect=(0, (0.3 + 0.19 * rows) / height, 1, 1))
+    longest = max(len(line) for label in labels for line in label.split("\n"))
+    columns = max(1, min(3, len(labels), int(width / (0.45 + 0.065 * longest))))
+    lines = -(-len(labels) // columns) * max(label.count("\n") + 1 for label in labels)
+    height += 0.17 * (lines - 1)
+    figure.set_size_inches(width, height)
+    figure.tight_layout(rect=(0, (0.33 + 0.17 * lines) / height, 1, 1))
     figure.legend(handles, labels, loc="lower center", ncol=columns, title=statistic, title_fontsize=7.5)
 
 
@@ -120,7 +129,7 @@ def plot_losses(runs: list[Run], datasets: list[str]) -> None:
                 axis.fill_between(seeds[0]["step"], mean - error, mean + error, color=style(index)["color"], alpha=0.2,
                                   linewidth=0)
         axis.set(title=dataset, xlabel="step")
-        axis.xaxis.set_major_locator(MaxNLocator(3))
+        axis.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     for row in axes:
         row[0].set_ylabel("mean squared error\nof the noise")
     legend_below(figure, axes[0][0], "solid: validation, dotted: training; mean of %d seeds, band ± 1 standard error"
@@ -137,7 +146,8 @@ def plot_quality(runs: list[Run], datasets: list[str]) -> None:
         for index, (label, info, _) in enumerate(runs):
             axis.bar(at + width * (index - (len(runs) - 1) / 2), [info[d]["means"][metric] for d in datasets],
                      0.9 * width, yerr=[info[d]["stderrs"][metric] for d in datasets], label=label, capsize=2,
-                     color=style(index)["color"], error_kw={"linewidth": 0.8, "ecolor": "#888888"})
+                     color=style(index)["color"], hatch=HATCHES[index % len(HATCHES)], edgecolor="white", linewidth=0,
+                     error_kw={"linewidth": 0.8, "ecolor": "#888888"})
         for x, dataset in zip(at, datasets):
             axis.hlines(runs[0][1][dataset]["means"][metric + "_real"], x - 0.45, x + 0.45, color="#555555",
                         linestyle="--", linewidth=0.9)

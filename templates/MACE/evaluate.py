@@ -27,7 +27,7 @@ STIFFNESS = 4.0  # of the pair well
 ANGULAR, COSINE = 0.6, 0.1  # strength and preferred cosine of the three-body term
 TEMPERATURE, STEP = 0.1, 0.02  # of the sampling, and of all time steps
 
-METRICS = ("force_rmse", "energy_rmse", "stable_share", "force_rms")
+METRICS = ("force_rmse", "energy_rmse", "stable_share", "force_rms", "validation_force_rmse")
 
 
 def fade(distance: Tensor) -> Tensor:
@@ -125,9 +125,10 @@ def dynamics(energy: Energy, start: Tensor, seed: int, steps: int) -> tuple[Tens
     return torch.stack(sound[1:]), torch.stack(drift)
 
 
-def measure(energy: Energy, test: Split, seed: int, steps: int) -> tuple[dict, dict]:
-    """Metrics of one trained model, and what the figures show of it."""
-    positions, true_energy, true_force = test
+def measure(energy: Energy, splits: dict[str, Split], seed: int, steps: int) -> tuple[dict, dict]:
+    """Metrics of one trained model, on the test split unless named otherwise, and what the figures show of it."""
+    positions, true_energy, true_force = splits["test"]
+    others, _, other_force = splits["validation"]
     value, force = forces(energy, positions)
     value = value.detach()
     shift = (value - true_energy).mean()  # an energy is known up to a constant
@@ -137,6 +138,7 @@ def measure(energy: Energy, test: Split, seed: int, steps: int) -> tuple[dict, d
         "energy_rmse": float(((value - shift - true_energy) ** 2).mean().sqrt()),
         "stable_share": float(sound[-1].double().mean()),
         "force_rms": float((true_force ** 2).mean().sqrt()),
+        "validation_force_rmse": float(((forces(energy, others)[1] - other_force) ** 2).mean().sqrt()),
     }
     every = max(1, steps // 40)
     shown = {

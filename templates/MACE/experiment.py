@@ -94,7 +94,7 @@ def run(counts: tuple[int, ...], seeds: int, sampling: int, steps: int, dynamics
         for dataset, count in zip(DATASETS, counts):
             start = time.perf_counter()
             training = tuple(part[:count] for part in splits["train"])
-            metrics, shown = evaluate.measure(train(training, seed, steps), splits["test"], seed, dynamics)
+            metrics, shown = evaluate.measure(train(training, seed, steps), splits, seed, dynamics)
             measured, curves, seconds = results[dataset]
             results[dataset] = (measured + [metrics], curves + [shown], seconds + time.perf_counter() - start)
     return results

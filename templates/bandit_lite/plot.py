@@ -12,10 +12,12 @@ import struct
 import zlib
 
 WIDTH, HEIGHT = 1500, 900
-LEFT, RIGHT, TOP, BOTTOM = 150, 1470, 150, 780  # the plot's frame
+LEFT, RIGHT, BOTTOM = 150, 1470, 780  # the plot's frame, below the legend
 BLACK, GREY, LIGHT, WHITE = (34, 34, 34), (110, 110, 110), (226, 226, 226), (255, 255, 255)
 # Colours that stay apart for colour-blind readers.
 COLOURS = [(120, 120, 120), (0, 114, 178), (230, 159, 0), (0, 158, 115), (213, 94, 0), (204, 121, 167)]
+LINES = [(0, 0), (12, 0), (0, 12), (12, 12), (6, 0), (0, 6)]  # pixels between white lines across and along a bar, 0 for none
+LONGEST = 70  # letters of a label
 
 # Rows of five bits, top to bottom, two hexadecimal digits each.
 FONT = dict(zip(
@@ -48,6 +50,16 @@ class Canvas:
         y0, y1 = max(0, int(min(y0, y1))), min(HEIGHT - 1, int(max(y0, y1)))
         for row in self.rows[y0:y1 + 1]:
             row[3 * x0:3 * (x1 + 1)] = bytes(colour) * max(0, x1 - x0 + 1)
+
+    def bar(self, x0, y0, x1, y1, index):
+        """A box in a run's colour; white lines tell runs apart in prints without colour."""
+        x0, y0, x1, y1 = map(int, (x0, y0, x1, y1))
+        self.box(x0, y0, x1, y1, COLOURS[index % len(COLOURS)])
+        across, along = LINES[index % len(LINES)]
+        for y in range(y1 - across, y0, -across) if across else ():
+            self.box(x0, y, x1, y + 1, WHITE)
+        for x in range(x0 + along, x1, along) if along else ():
+            self.box(x, y0, x + 1, y1, WHITE)
 
     def text(self, x, y, text, colour=BLACK, size=3, align="left", upright=False):
         """Write text; x, y is its top left corner, or the bottom left one when upright."""
@@ -92,7 +104,7 @@ def load_runs():
         if not os.path.exists(path) or (labels and name not in labels):
             continue
         default = "run 0 (baseline)" if name == "run_0" else "run " + name[4:]
-        runs.append((labels.get(name, default), read_json(path)))
+        runs.append((labels.get(name, default)[:LONGEST], read_json(path)))
     return runs
 
 
@@ -106,9 +118,10 @@ def tick_step(top):
         step *= 10
 
 
-def draw_axes(canvas, top):
+def draw_axes(canvas, top, edge):
+    """Axes up to a value, which lies at a height of the picture; returns the height of any value."""
     def height(value):
-        return BOTTOM - (BOTTOM - TOP) * value / top
+        return BOTTOM - (BOTTOM - edge) * value / top
 
     step = tick_step(top)
     value = 0
@@ -117,23 +130,25 @@ def draw_axes(canvas, top):
         canvas.box(LEFT, y, RIGHT, y, LIGHT)
         canvas.text(LEFT - 14, y - 10, "%d" % value, align="right")
         value += step
-    canvas.box(LEFT - 2, TOP, LEFT, BOTTOM, BLACK)
+    canvas.box(LEFT - 2, edge, LEFT, BOTTOM, BLACK)
     canvas.box(LEFT - 2, BOTTOM, RIGHT, BOTTOM + 2, BLACK)
-    canvas.text(20, (TOP + BOTTOM) // 2, "regret (units of reward)", align="middle", upright=True)
+    canvas.text(20, (edge + BOTTOM) // 2, "regret (units of reward)", align="middle", upright=True)
     canvas.text((LEFT + RIGHT) // 2, BOTTOM + 70, "policy", align="middle")
     return height
 
 
 def draw_legend(canvas, runs, seeds):
+    """Returns the height at which it ends."""
     x, y = LEFT, 20
     for index, (label, _) in enumerate(runs):
         width = 40 + 18 * len(label) + 36
         if x + width > RIGHT and x > LEFT:
             x, y = LEFT, y + 34
-        canvas.box(x, y, x + 26, y + 20, COLOURS[index % len(COLOURS)])
+        canvas.bar(x, y, x + 26, y + 20, index)
         canvas.text(x + 38, y, label)
         x += width
     canvas.text(LEFT, y + 36, "mean of %d seeds ± 1 standard error, lower is better" % seeds, GREY, size=2)
+    return y + 60
 
 
 def plot_regret(runs, path):
@@ -141,21 +156,21 @@ def plot_regret(runs, path):
     policies.sort(key=lambda p: -runs[0][1][p]["means"]["regret"])
     bars = [[(info[p]["means"]["regret"], info[p]["stderrs"]["regret"]) for _, info in runs] for p in policies]
     canvas = Canvas()
-    height = draw_axes(canvas, 1.08 * max(mean + error for group in bars for mean, error in group))
+    seeds = len(runs[0][1][policies[0]]["final_info_dict"]["regret"])
+    edge = max(150, draw_legend(canvas, runs, seeds) + 30)
+    height = draw_axes(canvas, 1.08 * max(mean + error for group in bars for mean, error in group), edge)
     room = (RIGHT - LEFT) / len(policies)
     width = 0.76 * room / len(runs)
     for g, (policy, group) in enumerate(zip(policies, bars)):
         for index, (mean, error) in enumerate(group):
             x = LEFT + g * room + 0.12 * room + index * width
-            canvas.box(x, height(mean), x + width - 6, BOTTOM - 1, COLOURS[index % len(COLOURS)])
+            canvas.bar(x, height(mean), x + width - 6, BOTTOM - 1, index)
             middle, cap = x + width / 2 - 3, min(14, width / 4)
             low, high = height(max(0, mean - error)), height(mean + error)
             canvas.box(middle - 1, low, middle + 1, high, BLACK)
             for end in (low, high):
                 canvas.box(middle - cap, end - 1, middle + cap, end + 1, BLACK)
         canvas.text(int(LEFT + (g + 0.5) * room), BOTTOM + 22, policy.replace("_", " "), align="middle")
-    seeds = len(runs[0][1][policies[0]]["final_info_dict"]["regret"])
-    draw_legend(canvas, runs, seeds)
     canvas.save(path)
 
 

@@ -7,6 +7,7 @@ names to legend labels and limits the figures to the runs it names.
 import json
 import os
 import re
+import textwrap
 
 import matplotlib
 
@@ -31,6 +32,11 @@ def read_json(path):
         return json.load(source)
 
 
+def short(label):
+    """At most two lines: a label must fit beside an axis and below a figure."""
+    return "\n".join(textwrap.wrap(label, 32, max_lines=2, placeholder=" …"))
+
+
 def load_runs():
     """Return a list of (label, final_info, curves), in order of the run's number."""
     labels = read_json("labels.json") if os.path.exists("labels.json") else {}
@@ -42,7 +48,7 @@ def load_runs():
             continue
         number = name[4:]
         default = "run 0 (baseline)" if number == "0" else "run " + number
-        runs.append((labels.get(name, default), *map(read_json, paths)))
+        runs.append((short(labels.get(name, default)), *map(read_json, paths)))
     return runs
 
 
@@ -58,8 +64,16 @@ def standard_error(values, axis=0):
     return np.std(values, axis=axis, ddof=1) / np.sqrt(np.shape(values)[axis])
 
 
-def legend_below(figure, axis, columns, statistic):
+def legend_below(figure, axis, statistic):
+    """Put one legend under all panels, in as many columns as fit; the figure grows with it."""
     handles, labels = axis.get_legend_handles_labels()
+    width, height = figure.get_size_inches()
+    longest = max(len(line) for label in labels for line in label.split("\n"))
+    columns = max(1, min(3, len(labels), int(width / (0.45 + 0.065 * longest))))
+    lines = -(-len(labels) // columns) * max(label.count("\n") + 1 for label in labels)
+    height += 0.17 * (lines - 1)
+    figure.set_size_inches(width, height)
+    figure.tight_layout(rect=(0, (0.33 + 0.17 * lines) / height, 1, 1))
     figure.legend(handles, labels, loc="lower center", ncol=columns, title=statistic, title_fontsize=7.5)
 
 
@@ -86,9 +100,7 @@ def plot_test_error(runs, datasets):
                       textcoords="offset points", va="top", fontsize=7, color="#555555")
         axis.set(xscale="log", yscale="log", title=noise_title(dataset), xlabel="width p (random features)")
     np.atleast_1d(axes)[0].set_ylabel("test MSE (target variance = 1)")
-    rows = -(-len(runs) // 3)
-    figure.tight_layout(rect=(0, 0.06 + 0.045 * rows, 1, 1))
-    legend_below(figure, np.atleast_1d(axes)[0], min(3, len(runs)), "geometric mean of %d seeds, band ± 1 standard error" % len(logs))
+    legend_below(figure, np.atleast_1d(axes)[0], "geometric mean of %d seeds, band ± 1 standard error" % len(logs))
     save(figure, "test_error.png")
 
 
@@ -112,9 +124,7 @@ def plot_threshold(runs, datasets):
     axis.set_xlim(-0.5, len(datasets) - 0.15)
     axis.grid(axis="x", visible=False)
     axis.set_ylabel("log$_{10}$ test MSE at p = n\n(target variance = 1)")
-    rows = -(-len(runs) // 3)
-    figure.tight_layout(rect=(0, 0.06 + 0.042 * rows, 1, 1))
-    legend_below(figure, axis, min(3, len(runs)), "large: mean of %d seeds ± 1 standard error; dots: single seeds" % len(seeds))
+    legend_below(figure, axis, "large: mean of %d seeds ± 1 standard error; dots: single seeds" % len(seeds))
     save(figure, "threshold.png")
 
 
@@ -137,9 +147,8 @@ def plot_wide_narrow(runs, datasets):
     first = np.atleast_1d(axes)[0]
     first.set_yticks(rows, [label for label, _, _ in runs])
     first.set_ylim(len(runs) - 0.5, -0.5)
-    figure.tight_layout(rect=(0, 0.42 / figure.get_figheight(), 1, 1))  # room for the legend, in inches
     seeds = len(runs[0][1][datasets[0]]["final_info_dict"]["mse_widest"])
-    legend_below(figure, first, 2, "mean of %d seeds ± 1 standard error" % seeds)
+    legend_below(figure, first, "mean of %d seeds ± 1 standard error" % seeds)
     save(figure, "wide_narrow.png")
 
 

@@ -27,7 +27,8 @@ DECAY_DAYS = np.array([1.0, 4.0, 16.0, 64.0, 256.0])
 DECAY_SHARES = DECAY_DAYS ** -0.1 / np.sum(DECAY_DAYS ** -0.1)
 SPREAD = 0.7  # cells; standard deviation of the distance of aftershocks
 
-METRICS = ("auc", "average_precision", "information_gap", "auc_true", "average_precision_true")
+METRICS = ("auc", "average_precision", "information_gap", "auc_true", "average_precision_true",
+           "validation_information_gap")
 
 
 def dataset_name(branching: float) -> str:
@@ -104,17 +105,18 @@ def log_loss(chance: np.ndarray, happened: np.ndarray) -> float:
     return -np.sum(np.where(happened, np.log(chance), np.log1p(-chance)))
 
 
-def measure(forecast: np.ndarray, chance: np.ndarray, happened: np.ndarray) -> dict[str, float]:
-    """Metrics of one forecast on the test days.
+def information_gap(forecast: np.ndarray, chance: np.ndarray, happened: np.ndarray) -> float:
+    """Extra log loss over the true chances, in nats per cell and day with an event; 0 is the best that is possible."""
+    return (log_loss(forecast, happened) - log_loss(chance, happened)) / happened.sum()
 
-    information_gap: extra log loss over the true chances, in nats per cell and day
-    with an event; 0 is the best that is possible.
-    """
+
+def measure(forecast: np.ndarray, chance: np.ndarray, happened: np.ndarray) -> dict[str, float]:
+    """Metrics of one forecast on the test days."""
     forecast, chance, happened = forecast.ravel(), chance.ravel(), happened.ravel()
     return {
         "auc": roc_auc_score(happened, forecast),
         "average_precision": average_precision_score(happened, forecast),
-        "information_gap": (log_loss(forecast, happened) - log_loss(chance, happened)) / happened.sum(),
+        "information_gap": information_gap(forecast, chance, happened),
         "auc_true": roc_auc_score(happened, chance),
         "average_precision_true": average_precision_score(happened, chance),
     }

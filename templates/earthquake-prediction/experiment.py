@@ -70,12 +70,13 @@ def run(branching: float, side: int, days: int, events_per_day: float,
         seeds: int) -> tuple[list[dict], list[dict], float]:
     """Judge one forecast per seed on its test days: (metrics, curves, seconds)."""
     start, measured, drawn = time.perf_counter(), [], []
-    training, _, test = evaluate.split(days)
+    training, validation, test = evaluate.split(days)
     for seed in range(seeds):
         counts, energy, chance = evaluate.catalogue(seed, branching, side, days, events_per_day)
-        predicted = forecast(counts, energy, training, seed)(test)
-        happened = counts[test] > 0
-        measured.append(evaluate.measure(predicted, chance[test], happened))
+        predict = forecast(counts, energy, training, seed)
+        predicted, happened = predict(test), counts[test] > 0
+        gap = evaluate.information_gap(predict(validation), chance[validation], counts[validation] > 0)
+        measured.append({**evaluate.measure(predicted, chance[test], happened), "validation_information_gap": gap})
         drawn.append(evaluate.curves(predicted, chance[test], happened))
     return measured, drawn, time.perf_counter() - start
 

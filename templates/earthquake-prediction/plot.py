@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import textwrap
 
 import matplotlib
 
@@ -37,6 +38,11 @@ def read_json(path: str) -> dict:
         return json.load(source)
 
 
+def short(label: str) -> str:
+    """At most two lines: a label must fit beside an axis and below a figure."""
+    return "\n".join(textwrap.wrap(label, 32, max_lines=2, placeholder=" …"))
+
+
 def load_runs() -> list[Run]:
     """Return a list of (label, final_info, curves), in order of the run's number."""
     labels = read_json("labels.json") if os.path.exists("labels.json") else {}
@@ -47,7 +53,7 @@ def load_runs() -> list[Run]:
         if not all(map(os.path.exists, paths)) or (labels and name not in labels):
             continue
         default = "run 0 (baseline)" if name == "run_0" else "run " + name[4:]
-        runs.append((labels.get(name, default), *map(read_json, paths)))
+        runs.append((short(labels.get(name, default)), *map(read_json, paths)))
     return runs
 
 
@@ -61,9 +67,15 @@ def save(figure: Figure, path: str) -> None:
 
 
 def legend_below(figure: Figure, axis: Axes, statistic: str) -> None:
+    """Put one legend under all panels, in as many columns as fit; the figure grows with it."""
     handles, labels = axis.get_legend_handles_labels()
-    columns = min(3, len(labels))
-    figure.tight_layout(rect=(0, 0.08 + 0.05 * -(-len(labels) // columns), 1, 1))
+    width, height = figure.get_size_inches()
+    longest = max(len(line) for label in labels for line in label.split("\n"))
+    columns = max(1, min(3, len(labels), int(width / (0.45 + 0.065 * longest))))
+    lines = -(-len(labels) // columns) * max(label.count("\n") + 1 for label in labels)
+    height += 0.17 * (lines - 1)
+    figure.set_size_inches(width, height)
+    figure.tight_layout(rect=(0, (0.33 + 0.17 * lines) / height, 1, 1))
     figure.legend(handles, labels, loc="lower center", ncol=columns, title=statistic, title_fontsize=7.5)
 
 
@@ -114,17 +126,17 @@ def plot_calibration(runs: list[Run], datasets: list[str]) -> None:
 def plot_maps(runs: list[Run], datasets: list[str]) -> None:
     """Mean chance over the test days in each cell of the first catalogue: forecasts and truth."""
     columns = [("true chances", runs[0][2], "map_true")] + [(label, curves, "map") for label, _, curves in runs]
-    figure, axes = plt.subplots(len(datasets), len(columns), squeeze=False,
-                                figsize=(1.6 + 1.55 * len(columns), 1.0 + 1.7 * len(datasets)))
+    figure, axes = plt.subplots(len(datasets), len(columns), squeeze=False, constrained_layout=True,
+                                figsize=(2.1 + 1.4 * len(columns), 0.6 + 1.5 * len(datasets)))
     for row, dataset in enumerate(datasets):
         maps = [np.array(curves["datasets"][dataset][0][name]) for _, curves, name in columns]
         low, high = min(m.min() for m in maps), max(m.max() for m in maps)
         for column, (values, (label, _, _)) in enumerate(zip(maps, columns)):
             axis = axes[row][column]
             image = axis.imshow(values, norm=matplotlib.colors.LogNorm(low, high), cmap="viridis")
-            axis.set(xticks=[], yticks=[], title=label if row == 0 else "")
+            axis.set(xticks=[], yticks=[], title=textwrap.fill(label, 18) if row == 0 else "")
             axis.grid(False)
-        axes[row][0].set_ylabel(title(dataset))
+        axes[row][0].set_ylabel(textwrap.fill(title(dataset), 12))
         figure.colorbar(image, ax=list(axes[row]), label="mean chance a day", fraction=0.05)
     save(figure, "maps.png")
 

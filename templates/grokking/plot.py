@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import textwrap
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 Run = tuple[str, dict, dict]  # label, final_info.json, curves.json
@@ -36,6 +38,11 @@ def read_json(path: str) -> dict:
         return json.load(source)
 
 
+def short(label: str) -> str:
+    """At most two lines: a label must fit beside an axis and below a figure."""
+    return "\n".join(textwrap.wrap(label, 32, max_lines=2, placeholder=" …"))
+
+
 def load_runs() -> list[Run]:
     """Return a list of (label, final_info, curves), in order of the run's number."""
     labels = read_json("labels.json") if os.path.exists("labels.json") else {}
@@ -46,8 +53,21 @@ def load_runs() -> list[Run]:
         if not all(map(os.path.exists, paths)) or (labels and name not in labels):
             continue
         default = "run 0 (baseline)" if name == "run_0" else "run " + name[4:]
-        runs.append((labels.get(name, default), *map(read_json, paths)))
+        runs.append((short(labels.get(name, default)), *map(read_json, paths)))
     return runs
+
+
+def legend_below(figure: Figure, axis: Axes, statistic: str) -> None:
+    """Put one legend under all panels, in as many columns as fit; the figure grows with it."""
+    handles, labels = axis.get_legend_handles_labels()
+    width, height = figure.get_size_inches()
+    longest = max(len(line) for label in labels for line in label.split("\n"))
+    columns = max(1, min(3, len(labels), int(width / (0.45 + 0.065 * longest))))
+    lines = -(-len(labels) // columns) * max(label.count("\n") + 1 for label in labels)
+    height += 0.17 * (lines - 1)
+    figure.set_size_inches(width, height)
+    figure.tight_layout(rect=(0, (0.33 + 0.17 * lines) / height, 1, 1))
+    figure.legend(handles, labels, loc="lower center", ncol=columns, title=statistic, title_fontsize=7.5)
 
 
 def save(figure: Figure, path: str) -> None:
@@ -68,22 +88,21 @@ def plot_accuracy(runs: list[Run], datasets: list[str]) -> None:
     figure, axes = plt.subplots(1, len(datasets), figsize=(7.6, 3.7), sharey=True, squeeze=False)
     for axis, dataset in zip(axes[0], datasets):
         for index, (label, _, curves) in enumerate(runs):
-            colour = COLOURS[index % len(COLOURS)]
+            colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
             for split, line in (("train", ":"), ("validation", "-")):
                 steps, mean, error = mean_curve(curves["datasets"][dataset], split + "_accuracy")
                 late = steps > 0  # a logarithmic axis has no zero
                 mean, error = 100 * mean[late], 100 * error[late]
-                axis.plot(steps[late], mean, color=colour, linestyle=line, linewidth=1.1,
-                          label=label if split == "validation" else None)
+                # As many marks on each line, at other places for each run: lines may lie on each other.
+                every = (index * 0.03, 0.15)
+                axis.plot(steps[late], mean, color=colour, linestyle=line, linewidth=1.1, marker=marker, markersize=3.2,
+                          markevery=every, label=label if split == "validation" else None)
                 axis.fill_between(steps[late], mean - error, mean + error, color=colour, alpha=0.2, linewidth=0)
         axis.set(xscale="log", title=dataset, xlabel="training step")
     axes[0][0].set(ylabel="accuracy (%)", ylim=(-2, 103))
-    rows = -(-len(runs) // 3)
-    figure.tight_layout(rect=(0, 0.07 + 0.05 * rows, 1, 1))
-    handles, labels = axes[0][0].get_legend_handles_labels()
     seeds = len(runs[0][2]["datasets"][datasets[0]])
-    figure.legend(handles, labels, loc="lower center", ncol=min(3, len(runs)), title_fontsize=7.5,
-                  title="solid: validation, dotted: training; mean of %d seeds, band ± 1 standard error" % seeds)
+    legend_below(figure, axes[0][0], "solid: validation, dotted: training; mean of %d seeds, band ± 1 standard error"
+                 % seeds)
     save(figure, "accuracy.png")
 
 
@@ -111,10 +130,7 @@ def plot_delay(runs: list[Run], datasets: list[str]) -> None:
     axis.set(yscale="log", ylabel="step that reaches %d %%" % round(100 * runs[0][2]["threshold"]),
              xlim=(-0.6, len(datasets) - 0.4))
     axis.grid(axis="x", visible=False)
-    rows = -(-len(runs) // 3)
-    figure.tight_layout(rect=(0, 0.09 + 0.05 * rows, 1, 1))
-    figure.legend(*axis.get_legend_handles_labels(), loc="lower center", ncol=min(3, len(runs)), title_fontsize=7.5,
-                  title="bar: training (mean); filled: validation, a mark per seed; hollow: not reached")
+    legend_below(figure, axis, "bar: training (mean); filled: validation, a mark per seed; hollow: not reached")
     save(figure, "delay.png")
 
 

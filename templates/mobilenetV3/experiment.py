@@ -156,6 +156,7 @@ def main() -> None:
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     torch.set_flush_denormal(True)
+    torch.backends.cudnn.deterministic = True
     size = SIZES[os.environ.get("NULLIUS_SIZE", "lite")]
     info = evaluate.write(args.out_dir, {dataset: run(dataset, **size) for dataset in evaluate.DATASETS})
     for dataset in sorted(info):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import textwrap
 
 import matplotlib
 
@@ -38,6 +39,11 @@ def read_json(path: str) -> dict:
         return json.load(source)
 
 
+def short(label: str) -> str:
+    """At most two lines: a label must fit beside an axis and below a figure."""
+    return "\n".join(textwrap.wrap(label, 32, max_lines=2, placeholder=" …"))
+
+
 def load_runs() -> list[Run]:
     """All runs with results, in order of the run's number."""
     labels = read_json("labels.json") if os.path.exists("labels.json") else {}
@@ -48,7 +54,7 @@ def load_runs() -> list[Run]:
         if not all(map(os.path.exists, paths)) or (labels and name not in labels):
             continue
         default = "run 0 (baseline)" if name == "run_0" else "run " + name[4:]
-        runs.append((labels.get(name, default), read_json(paths[0]), read_json(paths[1])))
+        runs.append((short(labels.get(name, default)), read_json(paths[0]), read_json(paths[1])))
     return runs
 
 
@@ -70,12 +76,15 @@ def save(figure: Figure, path: str) -> None:
 
 
 def legend_below(figure: Figure, axis: Axes, statistic: str) -> None:
-    """Lay the figure out and put one legend under all panels, in as many columns as fit."""
+    """Put one legend under all panels, in as many columns as fit; the figure grows with it."""
     handles, labels = axis.get_legend_handles_labels()
     width, height = figure.get_size_inches()
-    columns = max(1, min(3, len(labels), int(width / (0.45 + 0.065 * max(map(len, labels))))))
-    rows = -(-len(labels) // columns)
-    figure.tight_layout(rect=(0, (0.3 + 0.19 * rows) / height, 1, 1))
+    longest = max(len(line) for label in labels for line in label.split("\n"))
+    columns = max(1, min(3, len(labels), int(width / (0.45 + 0.065 * longest))))
+    lines = -(-len(labels) // columns) * max(label.count("\n") + 1 for label in labels)
+    height += 0.17 * (lines - 1)
+    figure.set_size_inches(width, height)
+    figure.tight_layout(rect=(0, (0.33 + 0.17 * lines) / height, 1, 1))
     figure.legend(handles, labels, loc="lower center", ncol=columns, title=statistic, title_fontsize=7.5)
 
 

@@ -18,7 +18,7 @@ import torch
 Tensor = torch.Tensor
 
 STATES, WORDS = 6, 40  # of the generated language
-LENGTHS = {"train": 300_000, "validation": 20_300, "test": 20_300}  # characters of generated text
+LENGTHS = {"train": 300_000, "validation": 20_256, "test": 20_256}  # of generated text; FIRST and 20,000 to be judged
 SHARES = {"train": 0.9, "validation": 0.05, "test": 0.05}  # of a written text, in this order
 PROSE = "persuasion.txt"
 FIRST = 256  # characters of a split that only serve as context: all models are judged on the rest

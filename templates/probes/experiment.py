@@ -65,7 +65,7 @@ def steering(stream: Tensor, tops: Tensor) -> Tensor:
 @torch.no_grad()
 def steered(model: models.Transformer, split: tuple[Tensor, Tensor, Tensor], layer: int, directions: Tensor,
             strength: float, seed: int) -> float:
-    """Share of places at which the model closes the wanted kind, with the stream of one layer changed there.
+    """Share of places at which the model closes the wanted kind, with the stream of one layer changed at all places at once.
 
     Adds the direction of the wanted kind less that of the true one, times the
     strength; places with no open bracket are left alone.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import textwrap
 
 import matplotlib
 
@@ -38,6 +39,11 @@ def read_json(path: str) -> dict:
         return json.load(source)
 
 
+def short(label: str) -> str:
+    """At most two lines: a label must fit beside an axis and below a figure."""
+    return "\n".join(textwrap.wrap(label, 32, max_lines=2, placeholder=" …"))
+
+
 def load_runs() -> list[Run]:
     """Return a list of (label, final_info, curves), in order of the run's number."""
     labels = read_json("labels.json") if os.path.exists("labels.json") else {}
@@ -48,7 +54,7 @@ def load_runs() -> list[Run]:
         if not all(map(os.path.exists, paths)) or (labels and name not in labels):
             continue
         default = "run 0 (baseline)" if name == "run_0" else "run " + name[4:]
-        runs.append((labels.get(name, default), *map(read_json, paths)))
+        runs.append((short(labels.get(name, default)), *map(read_json, paths)))
     return runs
 
 
@@ -56,8 +62,16 @@ def title(dataset: str) -> str:
     return "R$_0$ = %s" % dataset.split("_")[-1]
 
 
-def legend_below(figure: Figure, axis: Axes, columns: int, statistic: str) -> None:
+def legend_below(figure: Figure, axis: Axes, statistic: str) -> None:
+    """Put one legend under all panels, in as many columns as fit; the figure grows with it."""
     handles, labels = axis.get_legend_handles_labels()
+    width, height = figure.get_size_inches()
+    longest = max(len(line) for label in labels for line in label.split("\n"))
+    columns = max(1, min(3, len(labels), int(width / (0.45 + 0.065 * longest))))
+    lines = -(-len(labels) // columns) * max(label.count("\n") + 1 for label in labels)
+    height += 0.17 * (lines - 1)
+    figure.set_size_inches(width, height)
+    figure.tight_layout(rect=(0, (0.33 + 0.17 * lines) / height, 1, 1))
     figure.legend(handles, labels, loc="lower center", ncol=columns, title=statistic, title_fontsize=7.5)
 
 
@@ -69,22 +83,22 @@ def save(figure: Figure, path: str) -> None:
 def plot_curves(runs: list[Run], datasets: list[str]) -> None:
     """Share of people infectious by day, a panel per R0."""
     figure, axes = plt.subplots(1, len(datasets), figsize=(7.6, 3.6), sharey=True, squeeze=False)
+    wide = len(runs) <= 2  # more bands hide each other
     for axis, dataset in zip(axes[0], datasets):
         for index, (label, _, curves) in enumerate(runs):
             if dataset not in curves["datasets"]:
                 continue
             low, lower, middle, upper, high = (100 * np.array(band) for band in curves["datasets"][dataset])
             days, colour = np.arange(len(middle)), COLOURS[index % len(COLOURS)]
-            axis.fill_between(days, low, high, color=colour, alpha=0.12, linewidth=0)
+            if wide:
+                axis.fill_between(days, low, high, color=colour, alpha=0.12, linewidth=0)
             axis.fill_between(days, lower, upper, color=colour, alpha=0.25, linewidth=0)
             axis.plot(days, middle, color=colour, linestyle=DASHES[index % len(DASHES)], linewidth=1.2, label=label)
         axis.set(title=title(dataset), xlabel="time (days)")
     axes[0][0].set_ylim(bottom=0)  # after the last curve: the panels share the axis
     axes[0][0].set_ylabel("infectious people (% of population)")
-    rows = -(-len(runs) // 3)
-    figure.tight_layout(rect=(0, 0.07 + 0.05 * rows, 1, 1))
-    legend_below(figure, axes[0][0], min(3, len(runs)),
-                 "median over the epidemics that took off; bands: middle 50 % and 90 %")
+    legend_below(figure, axes[0][0], "median over the epidemics that took off; "
+                 + ("bands: middle 50 % and 90 %" if wide else "band: middle 50 %"))
     save(figure, "epidemic_curves.png")
 
 
@@ -105,9 +119,7 @@ def plot_peaks(runs: list[Run], datasets: list[str]) -> None:
         axis.set_xticks(range(len(datasets)), [title(d) for d in datasets])
         axis.set(ylabel=name, xlim=(-0.6, len(datasets) - 0.4), ylim=(0, 1.05 * axis.get_ylim()[1]))
         axis.grid(axis="x", visible=False)
-    rows = -(-len(runs) // 3)
-    figure.tight_layout(rect=(0, 0.07 + 0.05 * rows, 1, 1))
-    legend_below(figure, axes[0], min(3, len(runs)), "mean over the epidemics that took off ± 1 standard error")
+    legend_below(figure, axes[0], "mean over the epidemics that took off ± 1 standard error")
     save(figure, "peaks.png")
 
 

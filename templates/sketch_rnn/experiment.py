@@ -157,7 +157,7 @@ def run(dataset: str, seeds: int, drawings: int, hidden: int, steps: int, drawn:
         other = evaluate.load(other_kind, seed, drawings)["test"]
         model, curve = train(data, seed, hidden, steps)
         losses = {split: loss(model, data[split]) for split in ("validation", "test")}
-        new = draw(model, drawn, seed + 1)
+        new = draw(model, drawn, 1000 + seed)
         measured.append(evaluate.measure(losses, new, data, other))
         curves.append(curve)
         kept.append((new, data["test"]))
