@@ -110,7 +110,7 @@ def judge(text: str) -> dict:
         "summary": f"A paper of about {words} words. It was checked by rules, not read for its content.",
         "strengths": [f"The paper has {name}." for name in found],
         "weaknesses": [f"The paper does not show {name}." for name in missing] or ["No rule found a fault; that is not praise."],
-        "questions": [f"Where is {name}?" for name in missing],
+        "questions": [f"Where does the paper show {name}?" for name in missing],
         "limitations": ["This reviewer applies fixed rules and understands nothing."],
         "scores": scores,
         "quote": sentence,
