@@ -302,6 +302,8 @@ func keyCheck(k llm.Checked) check {
 				out.Remedy = "nullius models test " + k.Name + "/MODEL"
 			}
 			out.Text = ofNoIdea(out.Text)
+		case "KEY_MISSING":
+			out.Remedy = "mend " + k.Key.Missing
 		case "KEY_REFUSED": // the name of a provider is none of a model, which could be tested
 			out.Remedy = "put a valid key where this one was found: " + k.Key.From
 		}

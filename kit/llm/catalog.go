@@ -90,11 +90,11 @@ type Checked struct {
 	Err  error // nil: the credential was taken, or the provider cannot be asked for nothing
 }
 
-// CheckKeys asks every provider for which there is a credential whether it takes it, all at once. Nothing is paid for.
+// CheckKeys asks every provider for which there is a credential, or the name of a file with one, whether it takes it, all at once. Nothing is paid for.
 func (d *Door) CheckKeys(ctx context.Context) []Checked {
 	var out []Checked
 	for _, p := range d.Providers() {
-		if p.Key.From != "" && d.table.Providers[p.Name].Key != "" {
+		if (p.Key.From != "" || p.Key.Broken) && d.table.Providers[p.Name].Key != "" {
 			out = append(out, Checked{Provider: p})
 		}
 	}

@@ -171,7 +171,7 @@ func (k *keyring) googleFrom() Key {
 	path, own := k.googlePath()
 	switch {
 	case own && !readable(path):
-		return Key{Missing: "the file that " + googleFile + " names"}
+		return Key{Missing: "the file that " + googleFile + " names", Broken: true}
 	case own:
 		return Key{From: googleFile}
 	case path != "":

@@ -111,13 +111,16 @@ func loadTable(file string) (table, error) {
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return table{}, tableFault(file, "cannot be read: %v", err)
+		return table{}, tableFault(file, "cannot be read: %s", reasonOf(err))
 	}
 	own, err := readTable(data, file)
 	if err != nil {
 		return table{}, err
 	}
 	t = t.merge(own)
+	if err := t.checkOwn(own, file); err != nil {
+		return table{}, err
+	}
 	t.known = &sync.Map{}
 	return t, nil
 }

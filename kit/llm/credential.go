@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -68,6 +69,10 @@ func (k *keyring) credential(m Model) (credential, error) {
 	if key := k.read(name); key != "" {
 		return inHeader(header, key), nil
 	}
+	if k.env(name+"_FILE") != "" {
+		return credential{}, fault.New(fault.Unauthenticated, "KEY_MISSING", "%s: the file that %s_FILE names %s", m.Name, name, k.unusable(name)).
+			WithMeta("model", m.Name).WithMeta("variable", name).WithNext("nullius doctor")
+	}
 	return credential{}, fault.New(fault.Unauthenticated, "KEY_MISSING", "%s needs %s or %s_FILE; %s has neither", m.Name, name, name, k.who).
 		WithMeta("model", m.Name).WithMeta("variable", name).WithNext("nullius doctor")
 }
@@ -90,6 +95,7 @@ func (k *keyring) compatible(m Model) (string, error) {
 type Key struct {
 	From    string // variable, file's variable, profile or "none is needed"; empty: nothing was found
 	Missing string // what is needed when nothing was found
+	Broken  bool   // a file is named and cannot be used
 }
 
 // KeyOf says where the credential of a model's provider comes from, without asking the provider.
@@ -113,6 +119,9 @@ func (d *Door) KeyOf(m Model) Key {
 	if m.Provider == compatible {
 		return Key{From: "none; the server may need none"}
 	}
+	if k.env(m.local.Key+"_FILE") != "" {
+		return Key{Missing: "the file that " + m.local.Key + "_FILE names", Broken: true}
+	}
 	return Key{Missing: m.local.Key}
 }
 
@@ -125,6 +134,18 @@ func (k *keyring) from(name string) string {
 		return name + "_FILE"
 	}
 	return ""
+}
+
+// unusable is why a key's file cannot be used, without its path.
+func (k *keyring) unusable(name string) string {
+	data, err := os.ReadFile(k.env(name + "_FILE"))
+	switch {
+	case err != nil:
+		return "cannot be read: " + reasonOf(err)
+	case len(bytes.TrimSpace(data)) == 0:
+		return "is empty"
+	}
+	return "is no key: it is too long"
 }
 
 // credentialFault says that a credential could not be had.

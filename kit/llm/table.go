@@ -3,8 +3,11 @@ package llm
 import (
 	"bytes"
 	_ "embed" // the shipped tables
+	"errors"
 	"fmt"
+	"io"
 	"math/big"
+	"net/url"
 	"path"
 	"regexp"
 	"sort"
@@ -129,8 +132,10 @@ func readTable(data []byte, origin string) (table, error) {
 	var t table
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
-	if err := dec.Decode(&t); err != nil {
-		return table{}, tableFault(origin, "%v", err)
+	if err := dec.Decode(&t); errors.Is(err, io.EOF) {
+		return table{}, tableFault(origin, "it is empty; it begins with version: 1")
+	} else if err != nil {
+		return table{}, tableFault(origin, "%s", plainYAML(err))
 	}
 	if t.Version != 1 {
 		return table{}, tableFault(origin, "version is %d, this program reads 1", t.Version)
@@ -148,6 +153,40 @@ func readTable(data []byte, origin string) (table, error) {
 		}
 	}
 	return t, nil
+}
+
+var yamlField = regexp.MustCompile(`field (\S+) not found in type \S+`)
+
+// plainYAML is what is wrong with a file, without the names of our types.
+func plainYAML(err error) string {
+	var types *yaml.TypeError
+	if !errors.As(err, &types) {
+		return strings.TrimPrefix(err.Error(), "yaml: ")
+	}
+	return yamlField.ReplaceAllString(strings.Join(types.Errors, "; "), "$1 is unknown")
+}
+
+// checkOwn refuses what an operator's file leaves without an address, now rather than at the first call.
+func (t table) checkOwn(own table, origin string) error {
+	for name := range own.Providers {
+		p := t.Providers[name]
+		u, err := url.Parse(p.BaseURL)
+		switch {
+		case p.BaseURL == "":
+			return tableFault(origin, "providers.%s: base_url is missing", name)
+		case strings.HasPrefix(p.BaseURL, "$"): // filled in when it is used
+		case err != nil, u.Host == "", u.Scheme != "http" && u.Scheme != "https":
+			return tableFault(origin, "providers.%s: base_url is no http or https URL", name)
+		case u.User != nil:
+			return tableFault(origin, "providers.%s: base_url has a user in it; key names the variable with the key", name)
+		}
+	}
+	for alias, to := range own.Aliases {
+		if _, err := t.resolve(to, func(string) string { return "" }); err != nil {
+			return tableFault(origin, "aliases.%s: %s", alias, err)
+		}
+	}
+	return nil
 }
 
 func tableFault(origin, format string, a ...any) error {
@@ -201,6 +240,12 @@ func (t table) merge(o table) table {
 			out.Providers[k] = out.Providers[k].over(v)
 		}
 		out.Models = append(out.Models, s.Models...)
+	}
+	for name, p := range out.Providers {
+		if p.API == "" {
+			p.API = apiOpenAI
+			out.Providers[name] = p
+		}
 	}
 	return out
 }
