@@ -76,6 +76,13 @@ func (p *pageSet) home(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
 	today := p.s.today(now)
 	for _, k := range today.failed {
+		if k.IsStudy() {
+			if s, err := p.s.GetStudy(r.Context(), k); err == nil {
+				title := shorten(or(s.GetFacts().GetTitle(), s.GetTemplate()), listTitle)
+				d.Failed = append(d.Failed, failedRow{"/" + s.GetName(), k.Study, title, s.GetNext(), withReason(stateOf(s.GetState(), 0, s.GetMessage()), s.GetReason()), ageOf(s.GetEnded())})
+			}
+			continue
+		}
 		if i, err := p.s.GetIdea(r.Context(), k); err == nil {
 			s := i.GetSummary()
 			d.Failed = append(d.Failed, failedRow{"/" + s.GetName(), k.String(), shorten(or(s.GetTitle(), k.Idea), listTitle), s.GetNext(), withReason(stateOf(s.GetState(), 0, s.GetMessage()), s.GetReason()), ageOf(s.GetEnded())})
@@ -206,7 +213,7 @@ func (p *pageSet) readings(ctx context.Context, d *homePage, today *day, pending
 	out := []reading{
 		{"Waiting for me", fmt.Sprint(d.Waiting), "#waiting", longest},
 		{"Running", fmt.Sprint(len(d.Running) + d.More), "#running", at},
-		{"Failed today", fmt.Sprint(len(today.failed)), "#failed", "of " + plural(today.ended, "idea") + " that ended"},
+		{"Failed today", fmt.Sprint(len(today.failed)), "#failed", plural(today.ended, "idea") + " ended"},
 		{"Spent today", dollars(today.usage.GetCostPicoDollars()), "", spent},
 	}
 	gpus := reading{"GPUs busy", "unknown", "/nodes#gpus", "the executor does not answer"}

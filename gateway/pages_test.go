@@ -160,7 +160,7 @@ func TestAPageOffersTheActionsThatAreLegal(t *testing.T) {
 	i := w.ideaUntil(idea, gatewayv1.IdeaState_WAITING)
 	site := w.site()
 	body := page(t, site+"/"+idea, http.StatusOK)
-	if home := page(t, site+"/", http.StatusOK); !strings.Contains(home, `href="/`+idea+`"`) || !strings.Contains(home, `href="/approvals#`) {
+	if home := page(t, site+"/", http.StatusOK); !strings.Contains(home, `href="/`+idea+`"`) || !strings.Contains(home, "1 idea WAITING (APPROVAL)") || !strings.Contains(home, `href="/approvals#`) {
 		t.Errorf("the first page does not show what waits:\n%s", home)
 	}
 	for _, want := range []string{`action="/v1/` + idea + `:approve"`, `formaction="/v1/` + idea + `:reject"`, `action="/v1/` + idea + `:cancel"`, fmt.Sprintf(`name="etag" value="%d"`, i.GetEtag())} {

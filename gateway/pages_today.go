@@ -37,9 +37,9 @@ func (s *Service) waitForPerson() (out []waitingMachine) {
 // day is what happened since midnight here.
 type day struct {
 	usage  recordv1.Usage
-	gpu    float64 // hours
-	ended  int     // ideas
-	failed []journal.Key
+	gpu    float64       // hours
+	ended  int           // ideas
+	failed []journal.Key // ideas, and studies that came to none
 }
 
 // today sums the day up from the journals.
@@ -58,10 +58,12 @@ func (s *Service) today(now time.Time) *day {
 			}
 		}
 		c := m.Core()
-		if m.Key.IsStudy() || c.Ended == nil || c.EndedAt.Before(midnight) {
+		if c.Ended == nil || c.EndedAt.Before(midnight) {
 			return
 		}
-		out.ended++
+		if !m.Key.IsStudy() {
+			out.ended++
+		}
 		if c.State() == gatewayv1.IdeaState_FAILED {
 			out.failed = append(out.failed, m.Key)
 		}

@@ -78,10 +78,10 @@ func (s *Service) standing(k journal.Key, c *pipeline.Core, set func(step, reaso
 			}
 		}
 		set(c.Open, "", text, "", 0, st.StartedAt)
-	default:
+	default: // a failed step waits for its next attempt
 		for _, name := range slices.Backward(c.Order) {
 			if st := c.Steps[name]; st.Failed != nil && !st.Dropped {
-				set(name, st.Failed.GetReason(), fmt.Sprintf("%s; tried again at %s", st.Failed.GetMessage(), st.Failed.GetRetryAt().AsTime().Format(time.TimeOnly)), "nullius status", 0, st.EndedAt)
+				set(name, st.Failed.GetReason(), fmt.Sprintf("%s; tried again at %s", st.Failed.GetMessage(), st.Failed.GetRetryAt().AsTime().Local().Format(time.TimeOnly)), "nullius status", 0, st.EndedAt)
 				return
 			}
 		}
@@ -130,6 +130,25 @@ func (s *Service) study(m *journal.Machine) *gatewayv1.Study {
 		}
 	}
 	return out
+}
+
+// ideasNow is what a study's ideas do while the study has nothing to do itself: "1 idea RUNNING, 2 ideas WAITING (APPROVAL)".
+func ideasNow(ideas []*gatewayv1.IdeaSummary) string {
+	n := map[string]int{}
+	var states, out []string
+	for _, i := range ideas {
+		st := i.GetState().String()
+		if w := i.GetWaitReason(); w != gatewayv1.WaitReason_UNSPECIFIED {
+			st += " (" + w.String() + ")"
+		}
+		if n[st]++; n[st] == 1 {
+			states = append(states, st)
+		}
+	}
+	for _, st := range states {
+		out = append(out, plural(n[st], "idea")+" "+st)
+	}
+	return strings.Join(out, ", ")
 }
 
 // pendingIdea is an idea that its study has not released yet.

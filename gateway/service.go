@@ -182,6 +182,9 @@ func (s *Service) GetStudy(ctx context.Context, k journal.Key) (*gatewayv1.Study
 	for _, i := range out.GetIdeas() {
 		pipeline.AddUsage(out.Usage, i.GetUsage())
 	}
+	if out.GetState() == gatewayv1.IdeaState_RUNNING && out.GetStep() == "" && out.GetMessage() == "" {
+		out.Message = ideasNow(out.GetIdeas())
+	}
 	var err error
 	out.Account, err = s.account(ctx, k)
 	return out, err

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -240,6 +242,15 @@ func TestRun_experimentThatWritesNothing(t *testing.T) {
 			}
 			if f.Calls() > 0 {
 				t.Error("a call was paid for")
+			}
+			resp, err := http.Get("http://" + address + "/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			home, err := io.ReadAll(resp.Body)
+			if study := strings.Fields(strings.SplitAfter(errOut, "study ")[1])[0]; err != nil || !strings.Contains(string(home), `data-k="f-`+strings.TrimSuffix(study, ":")+`"`) {
+				t.Errorf("the first page does not list %s among what failed (%v)", study, err)
 			}
 		})
 	}

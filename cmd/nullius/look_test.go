@@ -40,7 +40,7 @@ func TestLook(t *testing.T) {
 		out  []string // in this order
 		err  []string
 	}{
-		"the studies":              {[]string{"list"}, exitDone, []string{"STUDY", "bandit_lite-2", "RUNNING", "ideas: 1 WAITING(APPROVAL)", "bandit_lite-1", "SUCCEEDED"}, nil},
+		"the studies":              {[]string{"list"}, exitDone, []string{"STUDY", "bandit_lite-2", "RUNNING", "1 idea WAITING (APPROVAL)", "bandit_lite-1", "SUCCEEDED"}, nil},
 		"times in full":            {[]string{"list", "--time", "iso"}, exitDone, []string{"BEGAN", time.Now().Format("2006-")}, nil},
 		"the ideas":                {[]string{"list", "ideas"}, exitDone, []string{"bandit_lite-1/idea-1", "SUCCEEDED"}, nil},
 		"what waits":               {[]string{"list", "approvals"}, exitDone, []string{"bandit_lite-2/idea-1", "WAITING(APPROVAL)"}, nil},

@@ -114,7 +114,7 @@ func (c *cli) list(ctx context.Context, cl *client, what, filter string) error {
 			fmt.Fprintf(w, "STUDY\tSTATE\tIDEAS\tSPENT\t%s\tNOW\n", c.since("AGE", "BEGAN"))
 			for _, s := range r.GetStudies() {
 				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", strings.TrimPrefix(s.GetName(), "studies/"), stateText(s.GetState(), s.GetWaitReason()), len(s.GetIdeas()),
-					spent(s.GetUsage(), s.GetAccount()), c.when(s.GetCreated().AsTime()), clean(nowOf(s)))
+					spent(s.GetUsage(), s.GetAccount()), c.when(s.GetCreated().AsTime()), clean(s.GetMessage()))
 			}
 		})
 	}
@@ -142,28 +142,6 @@ func (c *cli) list(ctx context.Context, cl *client, what, filter string) error {
 
 // nothing says beside an empty table what would be in it.
 func (c *cli) nothing(text string) { fmt.Fprintln(c.err, text) }
-
-// nowOf is what a study does, or what its ideas do while it has no step of its own.
-func nowOf(s *gatewayv1.Study) string {
-	if s.GetMessage() != "" || s.GetStep() != "" || ended(s.GetState()) {
-		return s.GetMessage()
-	}
-	n := map[string]int{}
-	var states []string
-	for _, i := range s.GetIdeas() {
-		st := stateText(i.GetState(), i.GetWaitReason())
-		if n[st]++; n[st] == 1 {
-			states = append(states, st)
-		}
-	}
-	for i, st := range states {
-		states[i] = fmt.Sprintf("%d %s", n[st], st)
-	}
-	if len(states) == 0 {
-		return ""
-	}
-	return "ideas: " + strings.Join(states, ", ")
-}
 
 func ideaTable(w *tabwriter.Writer, ideas []*gatewayv1.IdeaSummary) {
 	fmt.Fprintln(w, "IDEA\tSTATE\tSTAGE\tRUNS\tSCORE\tSPENT\tTITLE\tNOW")
@@ -256,7 +234,7 @@ func (c *cli) showStudy(ctx context.Context, cl *client, r ref) error {
 	}
 	s := got.GetStudy()
 	return c.emit(s, func(w *tabwriter.Writer) {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", r, stateText(s.GetState(), s.GetWaitReason()), clean(nowOf(s)))
+		fmt.Fprintf(w, "%s\t%s\t%s\n", r, stateText(s.GetState(), s.GetWaitReason()), clean(s.GetMessage()))
 		fmt.Fprintf(w, "template\t%s\tmodel %s\n", s.GetTemplate(), s.GetSettings().GetModel())
 		fmt.Fprintf(w, "spent\t%s\t%d tokens in, %d out\n", spent(s.GetUsage(), s.GetAccount()), s.GetUsage().GetInputTokens()+s.GetUsage().GetCacheReadTokens(), s.GetUsage().GetOutputTokens())
 		if s.GetNext() != "" {
