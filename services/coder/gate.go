@@ -165,11 +165,14 @@ func (g *gate) ask(ctx context.Context, files []edit.Change, modules []string, t
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]verdictOf{}
+	out, answers := map[string]verdictOf{}, json.NewDecoder(&stdout)
 	switch {
 	case res.End == sandbox.Cancelled:
 		return nil, context.Cause(ctx)
 	case res.End != sandbox.Exited || res.ExitCode == -1:
+		if answers.Decode(&out) == nil {
+			return out, nil // whether they parse was known before
+		}
 		// A file that Python cannot even parse within these limits cannot be run either.
 		for _, c := range files {
 			out[c.Path] = verdictOf{Error: "the file cannot be parsed within 5 seconds and 1 GiB (" + res.End.String() + ")"}
@@ -178,8 +181,10 @@ func (g *gate) ask(ctx context.Context, files []edit.Change, modules []string, t
 	case res.ExitCode != 0:
 		return nil, fault.New(fault.Internal, "CHECK_FAILED", "the syntax check ended with exit code %d: %s", res.ExitCode, headOf(oneLine(stderr.String()), 300))
 	}
-	if err := json.Unmarshal(stdout.Bytes(), &out); err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "CHECK_FAILED", "the syntax check answered what cannot be read")
+	for range 2 { // whether the files parse, then all of it
+		if err := answers.Decode(&out); err != nil {
+			return nil, fault.Wrap(err, fault.Internal, "CHECK_FAILED", "the syntax check answered what cannot be read")
+		}
 	}
 	return out, nil
 }
