@@ -67,6 +67,10 @@ func (k *keyring) credential(m Model) (credential, error) {
 		return credential{}, nil
 	}
 	if key := k.read(name); key != "" {
+		if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) { // no header could take it
+			return credential{}, fault.New(fault.Unauthenticated, "KEY_REFUSED", "%s: what %s holds is no key: it has a space, a line break or a character beyond ASCII in it", m.Name, k.from(name)).
+				WithMeta("model", m.Name).WithMeta("variable", name).WithNext("nullius doctor")
+		}
 		return inHeader(header, key), nil
 	}
 	if k.env(name+"_FILE") != "" {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"nullius.dev/kit/fault"
+	"nullius.dev/kit/kittest/llmfault"
 	"nullius.dev/kit/llm"
 )
 
@@ -55,6 +56,17 @@ func TestDoor_Chat_says_what_is_wrong_with_a_keys_file(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty")
 	if err := os.WriteFile(empty, []byte(" \n"), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	for key, say := range map[string]bool{"sk-one two": true, "sk-one\nsk-two": true, "“sk-one”": true, "sk-one\n": false} {
+		s := llmfault.New(t, llmfault.Answer("ok"))
+		d := familyDoor(t, "openai", s, map[string]string{"OPENAI_API_KEY": key})
+		r := ask("Say.")
+		r.Model = "gpt-4o"
+		_, err := d.Chat(t.Context(), r)
+		const want = "openai/gpt-4o: what OPENAI_API_KEY holds is no key: it has a space, a line break or a character beyond ASCII in it"
+		if say != (err != nil) || err != nil && (err.Error() != want || fault.ReasonOf(err) != "KEY_REFUSED") {
+			t.Errorf("%q: %v", key, err)
+		}
 	}
 	for path, want := range map[string]string{
 		empty:       "openai/gpt-4o: the file that OPENAI_API_KEY_FILE names is empty",

@@ -19,7 +19,7 @@ var (
 	filterWords = regexp.MustCompile(`(?i)content_filter|content management policy|content_policy|responsible ai policy|content filtering policy|(input|prompt) was flagged|` +
 		`our safety system|usage guidelines|content exists risk|data_inspection_failed`)
 	keyWords     = regexp.MustCompile(`(?i)API_KEY_INVALID|API key (not valid|expired)|(incorrect|invalid) API key`)
-	absentWords  = regexp.MustCompile(`(?i)model identifier is invalid|model_not_found|DeploymentNotFound|model not (exist|found)|not a valid model|invalid[ _]model|unknown model`)
+	absentWords  = regexp.MustCompile(`(?i)model identifier is invalid|model_not_found|DeploymentNotFound|model not (exist|found)|not a valid model|invalid_model|invalid model(:| id| name)|unknown model`)
 	skewWords    = regexp.MustCompile(`(?i)signature (expired|not yet current)|RequestTimeTooSkewed|InvalidSignatureException`)
 	staleWords   = regexp.MustCompile(`(?i)ExpiredToken|token included in the request is expired`)
 	prefillWords = regexp.MustCompile(`(?i)assistant message prefill`)

@@ -67,7 +67,7 @@ func (c Config) Validate() error {
 	names := []string{literature.Auto, paper.SemanticScholar, paper.OpenAlex, paper.ArXiv, paper.Local}
 	if c.Engine != "" && !slices.Contains(names, c.Engine) {
 		all := strings.Join(names, ", ")
-		return fault.New(fault.Invalid, "FIELD_INVALID", "engine %q is not one of %s", c.Engine, all).WithField("engine", "wants one of "+all)
+		return fault.New(fault.Invalid, "FIELD_INVALID", "engine %q is not one of %s", c.Engine, all).WithField("engine", "wants one of "+all).WithNext("nullius config view --show-origin")
 	}
 	for name, e := range map[string]EngineConfig{"semanticscholar": c.SemanticScholar, "openalex": c.OpenAlex.EngineConfig, "arxiv": c.ArXiv} {
 		u, err := url.Parse(e.BaseURL)
