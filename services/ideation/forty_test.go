@@ -153,7 +153,7 @@ func TestAssessNovelty_EveryFailureEndsUndecided(t *testing.T) {
 	}{
 		{"a refused key", "semanticscholar", s2, litfault.Step{Status: 403, Body: `{"message":"Forbidden"}`}, "refused S2_API_KEY (403)"},
 		{"a rejected request", "semanticscholar", s2, litfault.Step{Status: 400, Body: `{"error":"Unrecognized field"}`}, "rejected the request (400: Unrecognized field)"},
-		{"a limit for an hour", "semanticscholar", s2, litfault.Step{Status: 429, Header: map[string]string{"Retry-After": "3600"}}, "limits this key (429); Semantic Scholar asked to be left alone for "},
+		{"a limit for an hour", "semanticscholar", s2, litfault.Step{Status: 429, Header: map[string]string{"Retry-After": "3600"}}, "limits this key (429) and asks to wait 1 h; Semantic Scholar asked to be left alone for "},
 		{"a spent allowance", "openalex", oa, litfault.Spent(7200), "free $0.10 for today is spent; back in 2 h"},
 		{"an error entry", "arxiv", ax, litfault.Step{Body: litfault.Rejected}, "arXiv rejected the request (incorrect id format"},
 	}

@@ -83,6 +83,9 @@ func (c *Client) AskLate(ctx context.Context, cost float64, call literature.Call
 func (c *Client) conclude(f *literature.Failure, v Verdict, wait time.Duration, tried int) {
 	if wait > maxWait && v.Wait > 0 {
 		f.RetryAfter = wait
+		if !v.Spent {
+			f.Detail = fmt.Sprintf("%s and asks to wait %s.", strings.TrimSuffix(f.Detail, "."), human(wait))
+		}
 	}
 	if tried > 1 && v.Again {
 		d := strings.TrimSuffix(f.Detail, ".")

@@ -128,6 +128,11 @@ func after(code int, wait, body string) litfault.Step {
 
 var good = litfault.Step{Body: litfault.Papers}
 
+// waits is the sentence of an engine that asks for an hour.
+func waits(name string) string {
+	return map[string]string{s2: "Semantic Scholar limits callers without a key", oa: "OpenAlex limits callers without a key", ax: "arXiv limits this address"}[name] + " (429) and asks to wait 1 h."
+}
+
 // common holds for every engine.
 func common(name string) []fault {
 	title := map[string]string{s2: "Semantic Scholar", oa: "OpenAlex", ax: "arXiv"}[name]
@@ -157,7 +162,7 @@ func common(name string) []fault {
 		{name: "429 with a date by a clock an hour behind", steps: []litfault.Step{{Status: 429, Header: map[string]string{"Retry-After": "Sat, 01 Aug 2026 11:00:05 GMT", "Date": "Sat, 01 Aug 2026 11:00:00 GMT"}, Body: "{}"}, good}, papers: 2, asked: 2, slept: 5 * time.Second},
 		{name: "429 with a date by a clock an hour ahead", steps: []litfault.Step{{Status: 429, Header: map[string]string{"Retry-After": "Sat, 01 Aug 2026 13:00:05 GMT", "Date": "Sat, 01 Aug 2026 13:00:00 GMT"}, Body: "{}"}, good}, papers: 2, asked: 2, slept: 5 * time.Second},
 		{name: "429 with words", steps: []litfault.Step{after(429, "soon", "{}"), good}, papers: 2, asked: 2, slept: 2 * time.Second},
-		{name: "429 for an hour", steps: []litfault.Step{after(429, "3600", "{}")}, cause: "RATE_LIMIT", asked: 1},
+		{name: "429 for an hour", steps: []litfault.Step{after(429, "3600", "{}")}, cause: "RATE_LIMIT", detail: waits(name), asked: 1},
 		three(fault{name: "503 sheds load", steps: []litfault.Step{status(503, "")}, cause: "RATE_LIMIT", detail: title + " sheds load (503, 3 tries)."}),
 		{name: "503 with a wait", steps: []litfault.Step{after(503, "4", "busy"), good}, papers: 2, asked: 2, slept: 4 * time.Second},
 		{name: "403 without a key is tried once more", steps: []litfault.Step{status(403, `{"message":"Forbidden"}`)}, cause: "OUTAGE", detail: title + " refuses this address (403, 2 tries).", asked: 2, slept: 2 * time.Second},
