@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +84,32 @@ func TestAttackFurther_words(t *testing.T) {
 				r := do(t, s, sandbox.Spec{Argv: c.argv, Env: append([]string{"PATH=/usr/bin:/bin"}, c.env...)})
 				if c.exit >= 0 && r.ExitCode != c.exit || r.out != c.out || !strings.Contains(r.err, c.err) || r.End != sandbox.Exited {
 					t.Errorf("%s, exit code %d, %q, %q; want %d, %q, %q", r.End, r.ExitCode, r.out, tail(r.err), c.exit, c.out, c.err)
+				}
+			})
+		}
+	})
+}
+
+// TestAttackFurther_limits is C12: limits that leave no program room are the program's failure, at every level.
+func TestAttackFurther_limits(t *testing.T) {
+	eachLevel(t, func(t *testing.T, s *sandbox.Sandbox, _ string) {
+		for name, c := range map[string]struct {
+			limits sandbox.Limits
+			ends   []sandbox.End
+		}{
+			"one open file":      {sandbox.Limits{OpenFiles: 1}, []sandbox.End{sandbox.Exited}},
+			"four open files":    {sandbox.Limits{OpenFiles: 4}, []sandbox.End{sandbox.Exited}},
+			"one process":        {sandbox.Limits{Processes: 1}, []sandbox.End{sandbox.Exited}},
+			"a byte of file":     {sandbox.Limits{FileBytes: 1}, []sandbox.End{sandbox.Exited}},
+			"a byte of /tmp":     {sandbox.Limits{TmpBytes: 1, ShmBytes: 1}, []sandbox.End{sandbox.Exited, sandbox.DiskFull}},
+			"a byte of memory":   {sandbox.Limits{MemoryBytes: 1}, []sandbox.End{sandbox.Exited, sandbox.OutOfMemory}},
+			"a moment":           {sandbox.Limits{Wall: 1}, []sandbox.End{sandbox.Exited, sandbox.TimedOut}},
+			"hardly a processor": {sandbox.Limits{CPUs: 0.01}, []sandbox.End{sandbox.Exited}},
+		} {
+			t.Run(name, func(t *testing.T) {
+				r := do(t, s, sandbox.Spec{Argv: []string{"sh", "-c", "echo x > $TMPDIR/f; exit 3"}, Env: []string{"PATH=/usr/bin:/bin", "TMPDIR=/tmp"}, Limits: c.limits})
+				if !slices.Contains(c.ends, r.End) || r.End == sandbox.Exited && r.ExitCode == 0 {
+					t.Errorf("%s, exit code %d: %s", r.End, r.ExitCode, tail(r.err))
 				}
 			})
 		}

@@ -227,9 +227,6 @@ func (o orders) start() (int, error) {
 		}
 	}
 	closeOnExec(o.Attack != "")
-	if err := o.limit(); err != nil {
-		return 0, err
-	}
 	if o.Mark > 0 {
 		if err := putOn(o.Mark); err != nil {
 			return 0, err
@@ -256,6 +253,9 @@ func (o orders) start() (int, error) {
 		if f.Shared {
 			kind = filterShared
 		}
+	}
+	if err := o.limit(); err != nil { // after the fence, which opens files
+		return 0, err
 	}
 	if err := installFilter(filterSpec{kind, o.DataBytes == 0, o.Devices}); err != nil {
 		return 0, err

@@ -40,6 +40,7 @@ type watch struct {
 	initial diskUse
 	pidfd   int
 	pid     int
+	doomed  bool // process 1 is to be killed as soon as it is known
 
 	result   Result
 	started  time.Time
@@ -177,6 +178,7 @@ func (w *watch) follow(ctx context.Context) error {
 			if !w.running {
 				w.broken = "the helper did not start within " + startLimit.String()
 				w.kill()
+				_ = w.l.cmd.Process.Kill()
 				continue
 			}
 			w.stop(TimedOut, grace)
@@ -200,21 +202,51 @@ func (w *watch) follow(ctx context.Context) error {
 				w.abort(DiskFull)
 			}
 		case err := <-w.l.waited:
-			for r := range w.l.reports { // closed by the helper's end
-				w.take(r)
-			}
+			w.last(child)
 			return err
 		}
 	}
 }
 
+// last takes what is still to come when bubblewrap is gone. Somebody may have killed it alone; then process 1 has nobody any more.
+func (w *watch) last(child <-chan int) {
+	late := time.NewTimer(emptyLimit)
+	defer late.Stop()
+	w.doomed = true
+	for reports := w.l.reports; ; {
+		select {
+		case pid, ok := <-child:
+			child = nil
+			w.hold(pid, ok)
+		case r, ok := <-reports: // closed by the helper's end
+			if !ok {
+				return
+			}
+			w.take(r)
+		case <-late.C:
+			w.broken = "what bubblewrap had started does not end"
+			return
+		}
+		if w.pidfd >= 0 {
+			_ = unix.PidfdSendSignal(w.pidfd, unix.SIGKILL, nil, 0)
+		}
+	}
+}
+
 func (w *watch) hold(pid int, ok bool) {
-	if !ok || w.pid != 0 {
+	if w.pid != 0 {
 		return
 	}
-	w.pid = pid
-	if fd, err := unix.PidfdOpen(pid, 0); err == nil {
-		w.pidfd = fd
+	if ok {
+		w.pid = pid
+		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
+			w.pidfd = fd
+		}
+	}
+	if w.doomed {
+		w.doomed = false
+		w.kill()
+		_ = w.l.cmd.Process.Kill()
 	}
 }
 
@@ -272,13 +304,18 @@ func (w *watch) abort(why End) {
 	w.kill()
 }
 
-// kill ends every process of the sandbox. At strict they die with process 1.
+// kill ends every process of the sandbox. At strict they die with process 1. Bubblewrap alone is not to be killed before that is known: its child waits
+// for it, for ever, and has not asked yet to die with it.
 func (w *watch) kill() {
 	if w.pidfd >= 0 {
 		_ = unix.PidfdSendSignal(w.pidfd, unix.SIGKILL, nil, 0)
 	}
 	w.l.group.kill()
-	if w.pidfd < 0 {
+	switch {
+	case w.pidfd >= 0:
+	case w.pid == 0 && w.l.place == nil:
+		w.doomed = true
+	default:
 		_ = w.l.cmd.Process.Kill()
 	}
 }
