@@ -54,7 +54,7 @@ func Retry(t Tree, before Report, reply string, p Policy) (Changes, Report) {
 		}
 		return c, r
 	}
-	c, r := planOps(t, union(before.kept, ops), p)
+	c, r := planOps(t, union(t, before, ops), p)
 	if r.Status.Failed() && len(ops) >= len(before.kept)+len(before.bad) {
 		if c2, r2 := planOps(t, ops, p); r2.Status == Applied {
 			return c2, r2
@@ -68,16 +68,19 @@ func (o op) sameListing(b op) bool {
 	return o.kind == opListing && b.kind == opListing && cleanName(o.name) == cleanName(b.name) && slices.Equal(o.replace, b.replace)
 }
 
-// union puts kept blocks before new ones and leaves out what a new one replaces.
-func union(kept, ops []op) []op {
+// union puts kept blocks before new ones and leaves out what a new one replaces: also one that makes the same file in other words, unless that mends
+// another block that was to add to it.
+func union(t Tree, before Report, ops []op) []op {
 	var out []op
-	for _, k := range kept {
+	for _, k := range before.kept {
+		adds := func(o op) bool { return len(o.search) == 0 && cleanName(o.name) == k.name && !t.exists(k.name) }
+		only := !slices.ContainsFunc(before.bad, adds)
 		superseded := slices.ContainsFunc(ops, func(o op) bool {
 			if o.kind == opListing {
 				return cleanName(o.name) == cleanName(k.name)
 			}
-			return o.kind == opBlock && k.kind == opBlock && len(o.search) > 0 &&
-				slices.Equal(o.search, k.search) && !slices.Equal(o.replace, k.replace)
+			return o.kind == opBlock && k.kind == opBlock && slices.Equal(o.search, k.search) && !slices.Equal(o.replace, k.replace) &&
+				(len(o.search) > 0 && o.mayMean(k.name) || only && adds(o))
 		})
 		if !superseded {
 			out = append(out, k)
@@ -90,13 +93,19 @@ func union(kept, ops []op) []op {
 	return out
 }
 
+// mayMean says whether the name as given could stand for a file.
+func (o op) mayMean(path string) bool {
+	given, path := strings.ToLower("/"+cleanName(o.name)), strings.ToLower("/"+path)
+	return o.name == "" || strings.HasSuffix(path, given) || strings.HasSuffix(given, path)
+}
+
 // keepHead keeps the sound blocks before the place where a reply was cut off.
 func (r *Report) keepHead(t Tree, before Report, reply string, p Policy) {
 	ops, perr := parse(reply, knownPaths(t, p), p.Allows)
 	if perr != nil || len(ops) == 0 {
 		return
 	}
-	_, h := planOps(t, union(before.kept, ops), p)
+	_, h := planOps(t, union(t, before, ops), p)
 	r.kept, r.Blocks = h.kept, h.Blocks
 }
 
