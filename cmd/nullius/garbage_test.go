@@ -31,7 +31,7 @@ func TestEveryServiceRefusesGarbage(t *testing.T) {
 			}
 			defer cl.conn.Close()
 			for _, service := range services[name] {
-				garbage.Throw(t, cl.conn, service, rand.New(rand.NewPCG(seed, 0)), n, "WatchStudy", "Watch", "SearchPapers") // a search may ask engines that do not answer
+				garbage.Throw(t, cl.conn, service, rand.New(rand.NewPCG(seed, 0)), n, "WatchStudy", "Watch", "SearchPapers", "ResolvePaper") // engines may not answer
 			}
 			s.procs[name].listens(s.at[name])
 		})

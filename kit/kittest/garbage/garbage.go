@@ -79,6 +79,9 @@ func call(ctx context.Context, c *grpc.ClientConn, m protoreflect.MethodDescript
 			return nil
 		}
 	}
+	if ctx.Err() != nil { // however gRPC words it: the answer and the limit may pass each other
+		return ctx.Err()
+	}
 	if own := strings.HasPrefix(err.Error(), "grpc: "); own || fault.KindOf(err) != fault.Internal { // gRPC itself answers bytes that are no message
 		return nil
 	}
