@@ -80,7 +80,7 @@ func (s *stream) claudeReply(resp *http.Response) (answer, error) {
 		c.a.id = id
 	}
 	switch {
-	case kind == awsStream:
+	case kind == awsStream, bytes.HasPrefix(s.head(), []byte{0}): // a frame begins with its length, which is under 16 MiB
 		c.binary()
 	case s.isStream(resp):
 		s.take = c.event
@@ -240,7 +240,7 @@ func (c *claudeAnswer) binary() {
 	s := c.s
 	dec := eventstream.NewDecoder()
 	for s.err == nil {
-		msg, err := dec.Decode(s, nil)
+		msg, err := dec.Decode(s.lines, nil)
 		if err != nil {
 			if err != io.EOF && !isBroken(err) {
 				err = &garbageError{"a damaged frame"}

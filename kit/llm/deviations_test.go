@@ -3,6 +3,7 @@ package llm_test
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -197,6 +198,55 @@ func TestDoor_Chat_reads_bodies_that_are_not_what_they_are_called(t *testing.T) 
 			}
 			if want := (llm.Usage{Input: 100, Output: 10}); tc.sentence == ok && rep.Usage != want {
 				t.Errorf("usage is %+v", rep.Usage)
+			}
+		})
+	}
+}
+
+// TestDoor_Chat_reads_Claude_whatever_it_is_called: gateways in front of Claude rename bodies too.
+func TestDoor_Chat_reads_Claude_whatever_it_is_called(t *testing.T) {
+	body := func(p llmfault.Play) string {
+		var b strings.Builder
+		for _, e := range p.Events {
+			b.WriteString(e.Raw)
+		}
+		return b.String()
+	}
+	const stream, json, bytes = "text/event-stream", "application/json", "application/octet-stream"
+	events := body(llmfault.Claude(llmfault.ClaudeReply("hello")...))
+	whole := `{"id":"m","type":"message","content":[{"type":"text","text":"hello"}],"stop_reason":"end_turn","usage":{"input_tokens":100,"output_tokens":10}}`
+	bare := strings.ReplaceAll(regexp.MustCompile(`(?m)^event: .*\n`).ReplaceAllString(events, ""), "data: ", "data:")
+	for name, tc := range map[string]struct {
+		front      int
+		kind, body string
+		want       string
+	}{
+		"carriage returns alone":         {0, stream, strings.ReplaceAll(events, "\n", "\r"), "hello"},
+		"both ends of lines, and a mark": {0, stream, "\xef\xbb\xbf" + strings.ReplaceAll(events, "\n", "\r\n"), "hello"},
+		"no names and no spaces":         {0, stream, bare, "hello"},
+		"another type":                   {0, bytes, "\n\n" + events, "hello"},
+		"a reply in one piece":           {0, stream, whole, "hello"},
+		"and with a mark":                {0, json, "\xef\xbb\xbf" + whole, "hello"},
+		"an error in one piece":          {0, stream, llmfault.ClaudeError("rate_limit_error", "slow"), "Anthropic keeps limiting this key; the idea goes on by itself"},
+		"an error as it is":              {0, stream, "event: message_start\ndata: " + llmfault.ClaudeStart(7, 0, 0) + "\n\n" + llmfault.ClaudeError("invalid_request_error", "Your credit balance is too low") + "\n", "Anthropic says this account has no credit left; after a top-up the idea goes on"},
+		"a page":                         {0, stream, "<html><title>Gateway</title>", "Anthropic answered with an HTML page: Gateway, 2 times (possibly paid); the idea goes on by itself"},
+		"frames of another type":         {1, bytes, body(llmfault.Bedrock(llmfault.ClaudeReply("hello")...)), "hello"},
+		"frames of no type":              {1, "", body(llmfault.Bedrock(llmfault.ClaudeReply("hello")...)), "hello"},
+		"an exception among them":        {1, bytes, body(llmfault.Bedrock(llmfault.ClaudeStart(7, 0, 0)).Exception("validationException", "odd")), "Bedrock rejected the request (400: odd)"},
+		"an empty frame among them":      {1, bytes, llmfault.Frame("", ":message-type", "event", ":event-type", "initial-response") + body(llmfault.Bedrock(llmfault.ClaudeReply("hello")...)), "hello"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := fronts(t, "http://127.0.0.1:1")[tc.front]
+			s := llmfault.New(t, llmfault.Play{Type: tc.kind, Body: tc.body})
+			r := ask("Say.")
+			r.Model = f.name
+			_, sentence, _, rep := outcome(t, claudeDoor(t, s, f.env, func(c *llm.Config, _ *llm.Deps) { c.Times.Tries = 2 }), r)
+			if got := sentence + rep.Text; got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+			if want := (llm.Usage{Input: 100, Output: 10}); tc.want == "hello" && rep.Usage != want {
+				t.Errorf("usage %+v", rep.Usage)
 			}
 		})
 	}
