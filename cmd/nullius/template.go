@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -34,15 +35,26 @@ func (c *cli) templateCheckCommand() *cobra.Command {
 		Long: "Reads everything and runs nothing: all problems at once, each with file, line and what to try. --run also runs the template's smallest\nsize in the sandbox, reads its results and draws its figures.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			checks := c.readTemplate(cmd.Context(), args[0], false)
-			bad := c.printChecks(checks)
-			if !bad && run {
+			asText := c.output == "table"
+			if asText {
+				c.printChecks(checks)
+			}
+			if run && !anyError(checks) {
 				tried, err := c.tryTemplate(cmd.Context(), args[0])
 				if err != nil {
 					return err
 				}
-				bad = c.printChecks(tried)
+				if asText {
+					c.printChecks(tried)
+				}
+				checks = append(checks, tried...)
 			}
-			if bad {
+			if !asText {
+				if err := json.NewEncoder(c.out).Encode(checks); err != nil {
+					return err
+				}
+			}
+			if anyError(checks) {
 				return exit(exitError)
 			}
 			return nil
@@ -52,21 +64,27 @@ func (c *cli) templateCheckCommand() *cobra.Command {
 	return cmd
 }
 
-// printChecks tells whether one of them is an error.
-func (c *cli) printChecks(checks []check) bool {
-	bad := false
+// told is a check of a template: what its text says is there in parts as well, for programs.
+type told struct {
+	check
+	Finding *template.Finding `json:"finding,omitempty"`
+}
+
+func anyError(checks []told) bool {
+	return slices.ContainsFunc(checks, func(k told) bool { return k.State == "error" })
+}
+
+func (c *cli) printChecks(checks []told) {
 	for _, k := range checks {
 		fmt.Fprintf(c.out, "%s: %s\n", k.State, k.Text)
 		if k.Remedy != "" {
 			fmt.Fprintf(c.out, "  next: %s\n", k.Remedy)
 		}
-		bad = bad || k.State == "error"
 	}
-	return bad
 }
 
 // tryTemplate runs a sound template's scripts.
-func (c *cli) tryTemplate(ctx context.Context, arg string) ([]check, error) {
+func (c *cli) tryTemplate(ctx context.Context, arg string) ([]told, error) {
 	src, err := c.findSource(ctx, arg)
 	if err != nil {
 		return nil, err
@@ -104,7 +122,7 @@ func (c *cli) tryTemplate(ctx context.Context, arg string) ([]check, error) {
 }
 
 // tryWithPackages measures the smallest size through the executor, which installs the packages of a requirements file as before a study's first run.
-func (c *cli) tryWithPackages(ctx context.Context, src source, t *template.Template) ([]check, error) {
+func (c *cli) tryWithPackages(ctx context.Context, src source, t *template.Template) ([]told, error) {
 	size := ""
 	if _, ok := t.Sizes["smoke"]; ok {
 		size = "smoke"
@@ -113,15 +131,15 @@ func (c *cli) tryWithPackages(ctx context.Context, src source, t *template.Templ
 	if err != nil {
 		return nil, err
 	}
-	return []check{ranCheck(t.Name, size, b.run.GetWall().AsDuration(), b.memory, "with the packages of "+t.Python.Requirements+"; figures are left to the study")}, nil
+	return []told{ranCheck(t.Name, size, b.run.GetWall().AsDuration(), b.memory, "with the packages of "+t.Python.Requirements+"; figures are left to the study")}, nil
 }
 
 // ranCheck tells what a run took; memory in bytes.
-func ranCheck(name, size string, wall time.Duration, memory uint64, more string) check {
+func ranCheck(name, size string, wall time.Duration, memory uint64, more string) told {
 	if size == "" {
 		size = "its only size"
 	}
-	return check{Name: "template " + name, State: "ok", Text: fmt.Sprintf("ran (%s) in %.1f s with %d MiB; %s", size, wall.Seconds(), (memory+1<<20-1)>>20, more)}
+	return told{check: check{Name: "template " + name, State: "ok", Text: fmt.Sprintf("ran (%s) in %.1f s with %d MiB; %s", size, wall.Seconds(), (memory+1<<20-1)>>20, more)}}
 }
 
 func (c *cli) templateInitCommand() *cobra.Command {
@@ -184,14 +202,18 @@ func (c *cli) templateAddCommand() *cobra.Command {
 
 // templateChecks reads a template on which a study is to start.
 func (c *cli) templateChecks(ctx context.Context, arg string) []check {
-	return c.readTemplate(ctx, arg, true)
+	var out []check
+	for _, k := range c.readTemplate(ctx, arg, true) {
+		out = append(out, k.check)
+	}
+	return out
 }
 
 // readTemplate reads a template. What only keeps a study from starting here is an error where one is to start, else a warning.
-func (c *cli) readTemplate(ctx context.Context, arg string, starting bool) []check {
+func (c *cli) readTemplate(ctx context.Context, arg string, starting bool) []told {
 	dir, name, remove, err := c.findTemplate(ctx, arg)
 	if err != nil {
-		return []check{{Name: "template", State: "error", Text: err.Error(), Remedy: fault.NextOf(err)}}
+		return []told{{check: check{Name: "template", State: "error", Text: err.Error(), Remedy: fault.NextOf(err)}}}
 	}
 	defer func() { _ = remove() }()
 	o := template.Options{Name: name}
@@ -213,10 +235,10 @@ func (c *cli) readTemplate(ctx context.Context, arg string, starting bool) []che
 	_, findings := template.Load(os.DirFS(dir), o)
 	out := findingChecks(name, findings, starting)
 	if err != nil {
-		out = append(out, check{Name: "template " + name, State: "warning", Text: "Python was not asked about syntax and modules: " + err.Error(), Remedy: fault.NextOf(err)})
+		out = append(out, told{check: check{Name: "template " + name, State: "warning", Text: "Python was not asked about syntax and modules: " + err.Error(), Remedy: fault.NextOf(err)}})
 	}
 	if len(findings) == 0 {
-		out = append(out, check{Name: "template " + name, State: "ok", Text: "keeps the contract"})
+		out = append(out, told{check: check{Name: "template " + name, State: "ok", Text: "keeps the contract"}})
 	}
 	return out
 }
@@ -243,10 +265,10 @@ func missingModules(ctx context.Context, box *sandbox.Sandbox, quick *template.I
 	}
 }
 
-func findingChecks(name string, findings []template.Finding, starting bool) []check {
-	var out []check
+func findingChecks(name string, findings []template.Finding, starting bool) []told {
+	var out []told
 	for _, f := range findings {
-		k := check{Name: "template " + name, State: f.Severity.String(), Text: f.String()}
+		k := told{check: check{Name: "template " + name, State: f.Severity.String(), Text: f.String()}, Finding: &f}
 		if f.BlocksStart && f.Severity != template.Error {
 			k.Text += " (a study does not start here without it)"
 			if starting {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,6 +33,26 @@ func TestTemplateCheck_run(t *testing.T) {
 	}
 	if code, out, _ := nullius(t, "template", "check", dir, "--run"); code != exitError || !strings.Contains(out, "error: plot.py:2 run.failed: found exit code 1: \"ValueError: no paper\"") {
 		t.Errorf("a plot that fails: exit code %d\n%s", code, out)
+	}
+}
+
+// TestTemplateCheck_asJSON: a program finds file, line, rule and what was expected without taking text apart.
+func TestTemplateCheck_asJSON(t *testing.T) {
+	t.Parallel()
+	dir := starter(t)
+	put("seed_ideas.json", "[\n {\"Name\": \"My Idea\", \"Title\": \"t\", \"Experiment\": \"e\"}]")(t, dir)
+	put("plot.py", "print('a.png')\r\n")(t, dir)
+	code, out, errOut := nullius(t, "template", "check", dir, "-o", "json", "--run")
+	var got []struct {
+		State   string
+		Finding template.Finding
+	}
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitError || len(got) != 2 {
+		t.Fatalf("exit code %d, %v\n%s%s", code, err, out, errOut)
+	}
+	f := got[0].Finding
+	if got[0].State != "error" || f.Path != "seed_ideas.json" || f.Line != 2 || f.Column != 11 || f.Rule != "seed-idea.name" || f.Fix != `"my_idea"` || got[1].State != "warning" || got[1].Finding.Rule != "file.crlf" {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -27,17 +27,17 @@ func (s Severity) String() string {
 
 // Finding is one thing that is wrong, or odd, in a template.
 type Finding struct {
-	Rule     string // such as "seed-idea.name"
-	Severity Severity
+	Rule     string   `json:"rule"` // such as "seed-idea.name"
+	Severity Severity `json:"-"`
 	// BlocksStart marks a warning that refuses a study on this machine, such as
 	// a module that cannot be imported here.
-	BlocksStart bool
-	Path        string // in the template; empty for the folder itself
-	Line        int    // from 1; 0 when the finding is about a whole file
-	Column      int    // from 1, in characters
-	Found       string
-	Expected    string
-	Fix         string // what to write or type; may be empty
+	BlocksStart bool   `json:"blocks_start,omitempty"`
+	Path        string `json:"path"`             // in the template; empty for the folder itself
+	Line        int    `json:"line,omitempty"`   // from 1; 0 when the finding is about a whole file
+	Column      int    `json:"column,omitempty"` // from 1, in characters
+	Found       string `json:"found"`
+	Expected    string `json:"expected"`
+	Fix         string `json:"fix,omitempty"` // what to write or type; may be empty
 }
 
 // Place returns path, line and column as far as they are known.

@@ -17,7 +17,7 @@ Curve = dict[str, list]  # by name, one value an evaluation
 
 THRESHOLD = 0.99  # accuracy at which a split counts as learned
 
-METRICS = ("steps_train", "steps_validation", "gap", "grokked", "validation_loss", "validation_accuracy")
+METRICS = ("steps_train", "steps_validation", "gap", "grokked", "train_loss", "validation_loss", "validation_accuracy")
 
 OPERATIONS = {
     "add": lambda a, b, p: (a + b) % p,
@@ -61,6 +61,7 @@ def measure(curve: Curve, limit: int) -> dict[str, float]:
         "steps_validation": validation,
         "gap": validation - train,
         "grokked": float(max(curve["validation_accuracy"]) >= THRESHOLD),
+        "train_loss": curve["train_loss"][-1],
         "validation_loss": curve["validation_loss"][-1],
         "validation_accuracy": curve["validation_accuracy"][-1],
     }
