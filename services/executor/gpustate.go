@@ -2,6 +2,7 @@ package executor
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -157,7 +158,15 @@ func (l *gpuLocks) take(uuid string) bool {
 	if !uuidName.MatchString(uuid) {
 		return false
 	}
-	f, err := os.OpenFile(filepath.Join(l.dir, "nullius-gpu-"+uuid+".lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	// Executors of several users share the file: whoever came first made it, and who may only read it can lock it all the same. In a folder that
+	// everybody writes, the kernel lets nobody open another's file with O_CREAT (proc(5), protected_regular).
+	at := filepath.Join(l.dir, "nullius-gpu-"+uuid+".lock")
+	f, err := os.OpenFile(at, os.O_RDONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err == nil {
+		_ = f.Chmod(0o644) // whatever the umask is
+	} else if errors.Is(err, os.ErrExist) {
+		f, err = os.OpenFile(at, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	}
 	if err != nil {
 		return false
 	}

@@ -76,3 +76,29 @@ func link(t *testing.T, to, at string) {
 		t.Fatal(err)
 	}
 }
+
+// TestGPULocks_ofAnotherUser: a lock file that another user made, as his umask left it, is a lock and not an obstacle; what is no file is none.
+func TestGPULocks_ofAnotherUser(t *testing.T) {
+	dir := t.TempDir()
+	first, second := newGPULocks(dir), newGPULocks(dir)
+	if !first.take("GPU-a") || second.take("GPU-a") || !first.take("GPU-a") {
+		t.Error("one at a time")
+	}
+	if st, err := os.Stat(filepath.Join(dir, "nullius-gpu-GPU-a.lock")); err != nil || st.Mode().Perm()&0o044 != 0o044 {
+		t.Errorf("others cannot look at it: %v, %v", st, err)
+	}
+	first.close()
+	if err := os.Chmod(filepath.Join(dir, "nullius-gpu-GPU-a.lock"), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	if !second.take("GPU-a") {
+		t.Error("its owner is gone")
+	}
+	second.close()
+	if err := os.Symlink("elsewhere", filepath.Join(dir, "nullius-gpu-GPU-b.lock")); err != nil {
+		t.Fatal(err)
+	}
+	if newGPULocks(dir).take("GPU-b") {
+		t.Error("a link was followed")
+	}
+}
