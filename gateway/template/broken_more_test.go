@@ -2,6 +2,7 @@ package template_test
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -115,6 +116,33 @@ var moreBroken = []struct {
 	{broken{name: "a package from a repository", file: "requirements.txt", new: "git+https://example.org/a.git\n", place: "requirements.txt:1", rule: "requirements.line"}, "a package's name"},
 	{broken{name: "a package by its address", file: "requirements.txt", new: "# one\na @ https://example.org/a.whl\n", place: "requirements.txt:2", rule: "requirements.line"}, "a package's name"},
 	{broken{name: "no requirement", file: "requirements.txt", new: "# none yet\n", place: "requirements.txt:1", rule: "requirements.line"}, "a package's name"},
+}
+
+// TestLoad_tells_one_cause_once: what follows from a mistake is no further error.
+func TestLoad_tells_one_cause_once(t *testing.T) {
+	for name, tt := range map[string]struct {
+		file, old, new string
+		errors         []string // their places and rules
+	}{
+		"a protected module that is gone": {"evaluate.py", "", "", []string{"evaluate.py file.missing"}},
+		"no script where one is named":    {"template.yaml", "env:", "prepare: make.py\ndata: [{path: a, generated: true}]\nenv:", []string{"template.yaml:12:10 template.prepare"}},
+		"an editable text":                {"template.yaml", "[experiment.py, plot.py]", "experiment.py", []string{"template.yaml:10:11 template.editable"}},
+	} {
+		files := good()
+		if tt.old == "" {
+			delete(files, tt.file)
+		} else {
+			files[tt.file] = strings.Replace(files[tt.file], tt.old, tt.new, 1)
+		}
+		_, findings := load(tree(files))
+		var got []string
+		for _, f := range template.Errors(findings) {
+			got = append(got, f.Place()+" "+f.Rule)
+		}
+		if !slices.Equal(got, tt.errors) {
+			t.Errorf("%s: %v", name, findings)
+		}
+	}
 }
 
 func TestLoad_says_what_was_expected_of_broken_templates(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 var hashPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // dataEntries reads the data section; whether the files are there is data's part.
-func (c *checker) dataEntries(n *yaml.Node) {
+func (c *checker) dataEntries(n *yaml.Node, hasScript bool) {
 	seen := map[string]bool{}
 	for _, item := range c.sequence(n, "data") {
 		m := c.mapping(item, "data", []string{"path", "sha256", "bytes", "licence", "url", "sizes", "generated"})
@@ -36,12 +36,12 @@ func (c *checker) dataEntries(n *yaml.Node) {
 			c.bad(m["path"], "data.path", quote(d.Path)+" twice", "each file once", "")
 		}
 		seen[d.Path] = true
-		c.dataDetails(&d, item, m)
+		c.dataDetails(&d, item, m, hasScript)
 		c.t.Data = append(c.t.Data, d)
 	}
 }
 
-func (c *checker) dataDetails(d *Data, item *yaml.Node, m map[string]*yaml.Node) {
+func (c *checker) dataDetails(d *Data, item *yaml.Node, m map[string]*yaml.Node, hasScript bool) {
 	if v := m["generated"]; v != nil {
 		d.Generated = c.boolean(v, "data.generated")
 	}
@@ -65,7 +65,7 @@ func (c *checker) dataDetails(d *Data, item *yaml.Node, m map[string]*yaml.Node)
 	for _, s := range c.sequence(m["sizes"], "data.sizes") {
 		d.Sizes = append(d.Sizes, c.oneOf(s, "data.sizes", sizeNames))
 	}
-	if d.Generated && c.t.Prepare == "" {
+	if d.Generated && !hasScript {
 		c.bad(item, "data.generated", "generated data without a script", "prepare: at the top level", "prepare: prepare.py")
 	}
 }

@@ -254,6 +254,12 @@ func (c *checker) modules(sources map[string]*pySource) {
 			}
 		}
 	}
+	for _, module := range mapKeys(places) {
+		if file := module + ".py"; slices.Contains(c.t.Editable, file) || slices.Contains(c.t.Protected, file) {
+			c.add(Finding{Rule: "file.missing", Path: file, Found: "no such file", Expected: "the module that " + places[module].Place() + " imports"})
+			delete(places, module)
+		}
+	}
 	if c.t.Python.Declared {
 		for _, module := range mapKeys(places) {
 			if !slices.ContainsFunc(c.t.Python.Modules, func(m string) bool { return topModule(m) == module }) {

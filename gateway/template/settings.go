@@ -52,7 +52,7 @@ func (c *checker) settings() {
 	if n := m["prepare"]; n != nil {
 		t.Prepare = c.existing(n, "prepare")
 	}
-	c.dataEntries(m["data"])
+	c.dataEntries(m["data"], m["prepare"] != nil)
 	c.metrics(m["metrics"])
 	c.primary(m["primary"])
 	c.directions()
@@ -269,7 +269,7 @@ func (c *checker) globs(m map[string]*yaml.Node) {
 			*into = append(*into, glob)
 		}
 	}
-	if m["editable"] != nil && !slices.ContainsFunc(t.Editable, func(g string) bool { return GlobMatch(g, "experiment.py") }) {
+	if n := m["editable"]; n != nil && n.Kind == yaml.SequenceNode && !slices.ContainsFunc(t.Editable, func(g string) bool { return GlobMatch(g, "experiment.py") }) {
 		c.bad(m["editable"], "editable", "no experiment.py", "experiment.py among the editable files", "adding it")
 	}
 	if m["protected"] != nil && slices.ContainsFunc(t.Protected, func(g string) bool { return GlobMatch(g, "experiment.py") }) {

@@ -126,7 +126,8 @@ def plot_accuracy(runs: list[Run], datasets: list[str]) -> None:
         axis.set(title=TITLES.get(dataset, dataset), xlabel="test accuracy (%)")
         axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.grid(axis="y", visible=False)
-    names = ["%s\n%d parameters" % (label, info[datasets[-1]]["means"]["parameters"]) for label, info, _ in runs]
+    sizes = [sorted({int(info[dataset]["means"]["parameters"]) for dataset in datasets}) for _, info, _ in runs]
+    names = ["%s\n%s parameters" % (label, " and ".join(map(str, size))) for (label, _, _), size in zip(runs, sizes)]
     axes[0][0].set_yticks(np.arange(len(runs)), names, fontsize=7)
     axes[0][0].set_ylim(len(runs) - 0.5, -0.5)
     figure.tight_layout(rect=(0, 0.06, 1, 1))
