@@ -13,6 +13,7 @@ func (pl *planner) block(b *BlockReport, d *doc, i int) (warn string, prob *prob
 		// Lines added under an anchor: the anchor itself is the context.
 		at, prob := anchorAt(d, o.anchors)
 		if prob != nil {
+			b.Hint = definitions(d)
 			return "", prob
 		}
 		l := d.lines[at].text
@@ -52,6 +53,7 @@ func (pl *planner) block(b *BlockReport, d *doc, i int) (warn string, prob *prob
 	}
 	if len(o.anchors) > 0 {
 		if f.hits, prob = anchored(d, f.hits, o.anchors); prob != nil {
+			b.Hint = definitions(d)
 			return "", prob
 		}
 	}

@@ -32,19 +32,22 @@ func Feedback(r Report, t Tree, p Policy) string {
 			good = append(good, fmt.Sprint(k.Number))
 		}
 	}
-	b.WriteString("Nothing was written. ")
 	if len(good) > 0 {
-		fmt.Fprintf(&b, "%s kept; send only what is needed in place of %s.\n", count("block", good, " is", " are"), count("block", bad, "", ""))
+		fmt.Fprintf(&b, "Nothing was written; %s kept, send only what is needed in place of %s.\n", count("block", good, " is", " are"), count("block", bad, "", ""))
 	} else {
-		fmt.Fprintf(&b, "Send %s again, mended.\n", count("block", bad, "", ""))
+		fmt.Fprintf(&b, "Nothing was written. Send %s again, mended.\n", count("block", bad, "", ""))
 	}
 	shown := 0
 	for _, k := range r.Blocks {
 		if !k.Status.Failed() {
 			continue
 		}
-		text := fmt.Sprintf("\nBlock %d (%s): %s: %s.\n", k.Number, clip(k.Path, 200), k.Status, k.Cause)
-		if k.Status == ForbiddenPath {
+		file := ""
+		if k.Path != "" {
+			file = " (" + clip(k.Path, 200) + ")"
+		}
+		text := fmt.Sprintf("\nBlock %d%s: %s: %s.\n", k.Number, file, k.Status, k.Cause)
+		if k.Status == ForbiddenPath || k.Path == "" {
 			text += "Files that may be edited: " + p.Editable(t) + ".\n"
 		}
 		if k.Hint != "" && shown < maxHints {

@@ -24,7 +24,7 @@ func TestFeedback(t *testing.T) {
 		name, reply string
 		says        []string
 	}{
-		{"sound blocks are kept", block("a.py", "import os", "import sys") + block("a.py", "nope = 1", "x"), []string{"Nothing was written.", "block 1 is kept", "block 2"}},
+		{"sound blocks are kept", block("a.py", "import os", "import sys") + block("a.py", "nope = 1", "x"), []string{"Nothing was written; block 1 is kept", "in place of block 2"}},
 		{"another space", block("a.py", "def train( model ):\n    rate = 0.1", "x"), []string{"in spaces or indent only", "lines 4 to 5", "def train(model):"}},
 		{"a line that differs", block("a.py", "def train(model):\n    rates = 0.2\n    return 5", "x"), []string{`line 2 of SEARCH is "    rates = 0.2"`, `line 5 of a.py is "    rate = 0.1"`}},
 		{"an older version", block("a.py", "batch_size = 32", "batch_size = 64"), []string{"older version of a.py (before run-1/implement)"}},
@@ -35,6 +35,9 @@ func TestFeedback(t *testing.T) {
 		{"several places", block("a.py", "    rate = 0.1", "    rate = 0.2"), []string{"line 5, in def train(model)", "line 10, in def evaluate(model)", "1 line(s)", "SEARCH line=5"}},
 		{"a protected file", block("run_0/final_info.json", "a", "b"), []string{"forbidden_path", "Files that may be edited: a.py, b.py"}},
 		{"cut off", block("a.py", "import os", "import sys") + "a.py\n<<<<<<< SEARCH\nrate", []string{"block 2", "cut off", "1 complete blocks"}},
+		{"an elision on one side", block("a.py", "import os\n...\n    return model", "import sys\n    return model"), []string{"1 lines of SEARCH and 0 of REPLACE stand for lines left out"}},
+		{"no file is named", strings.TrimPrefix(block("", "k = 2", "k = 3"), "\n"), []string{"Block 1: malformed: no file is named", "Files that may be edited: a.py, b.py"}},
+		{"an anchor that is not there", "*** Begin Patch\n*** Update File: a.py\n@@ def tune(model):\n-    rate = 0.1\n+    rate = 0.2\n*** End Patch\n", []string{"the anchor \"def tune(model):\" is not in a.py", "line 4: def train(model):"}},
 		{"a name that was corrected", block("x/a.py", "import os", "import sys") + block("a.py", "nope = 1", "x"), []string{"Note: block 1: x/a.py was read as a.py"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -14,6 +14,14 @@ const (
 
 // explainMissing says why a block was not found and shows the nearest text.
 func (pl *planner) explainMissing(d *doc, o op) (cause, hint string) {
+	cause, hint = pl.whyMissing(d, o)
+	if n, m := countElisions(o.search), countElisions(o.replace); n > 0 && n != m {
+		cause += fmt.Sprintf("; %d lines of SEARCH and %d of REPLACE stand for lines left out, which fits only in pairs: write every line", n, m)
+	}
+	return cause, hint
+}
+
+func (pl *planner) whyMissing(d *doc, o op) (cause, hint string) {
 	t := text{o.search, o.replace}.edges()
 	if len(t.search) == 0 {
 		return "SEARCH is empty", ""
