@@ -131,6 +131,9 @@ func (pl *planner) doc(path string) (*doc, *problem) {
 	if d, ok := pl.docs[path]; ok {
 		return d, nil
 	}
+	if why := unsafePath(path, pl.tree); why != "" { // a corrected name is none that was looked at
+		return nil, &problem{class: ForbiddenPath, cause: fmt.Sprintf("%s: %s", path, why)}
+	}
 	data, existed := pl.tree.Files[path]
 	if existed {
 		if len(data) > MaxFile {
