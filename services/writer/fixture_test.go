@@ -177,8 +177,12 @@ func newFixture(t testing.TB, change func(files map[string][]byte)) fixture {
 
 // dial serves a writer over the real gRPC stack.
 func dial(t testing.TB, f fixture, models writer.Chatter, lit writer.Literature, sb sandbox.Runner) writerv1.WriterServiceClient {
+	return dialWith(t, writer.DefaultConfig(), f, models, lit, sb)
+}
+
+func dialWith(t testing.TB, cfg writer.Config, f fixture, models writer.Chatter, lit writer.Literature, sb sandbox.Runner) writerv1.WriterServiceClient {
 	t.Helper()
-	svc, err := writer.New(writer.DefaultConfig(), writer.Deps{Log: slog.New(slog.DiscardHandler), Models: models, Blobs: f.blobs, Sandbox: sb, Literature: lit, Temp: t.TempDir()})
+	svc, err := writer.New(cfg, writer.Deps{Log: slog.New(slog.DiscardHandler), Models: models, Blobs: f.blobs, Sandbox: sb, Literature: lit, Temp: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,14 @@ func Check(name string, data []byte) (*Image, string) {
 	if len(data) <= maxBytes && cfg.Width*cfg.Height <= maxPixels && format == want {
 		return &Image{safe, data}, ""
 	}
-	small := shrink(img, 2000)
+	why := "too large, so it was scaled"
+	if format != want {
+		why = "of another kind than its name says, so it was written anew"
+	}
+	small := img
+	if len(data) > maxBytes || cfg.Width*cfg.Height > maxPixels {
+		small = shrink(img, 2000)
+	}
 	var b bytes.Buffer
 	if want == "jpeg" {
 		err = jpeg.Encode(&b, small, &jpeg.Options{Quality: 90})
@@ -66,7 +73,7 @@ func Check(name string, data []byte) (*Image, string) {
 	if err != nil {
 		return nil, "a broken image"
 	}
-	return &Image{safe, b.Bytes()}, "too large, so it was scaled"
+	return &Image{safe, b.Bytes()}, why
 }
 
 // SafeName is a file name that LaTeX takes without quoting.

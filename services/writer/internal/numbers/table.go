@@ -21,6 +21,7 @@ type tableSpec struct {
 }
 
 const (
+	tallTable    = 36 // rows that fit a page beside caption and note
 	maxTableRows = 60
 	maxTableCols = 14
 )
@@ -131,6 +132,10 @@ func (w *renderer) table(inside string, base int) {
 	if scale {
 		w.b.WriteString("\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n")
 	}
+	high := len(runs) > tallTable
+	if high {
+		w.b.WriteString("\\resizebox*{!}{0.8\\textheight}{%\n")
+	}
 	w.b.WriteString("\\begin{tabular}{@{}l" + strings.Repeat("r", len(cols)) + "@{}}\n\\toprule\n")
 	w.heads(cols)
 	w.b.WriteString("\\midrule\n")
@@ -138,6 +143,9 @@ func (w *renderer) table(inside string, base int) {
 		w.row(run, cols)
 	}
 	w.b.WriteString("\\bottomrule\n\\end{tabular}")
+	if high {
+		w.b.WriteString("}")
+	}
 	if scale {
 		w.b.WriteString("}")
 	}
