@@ -305,7 +305,9 @@ func (a *attempt) early(reason executorv1.EndReason_Value, message string) *exec
 
 func (a *attempt) base(began time.Time) *executorv1.JobResult {
 	wait := began.Sub(a.r.GetSubmitted().AsTime())
+	probe := a.n.s.d.Sandbox.Probe()
 	res := &executorv1.JobResult{
+		Level: probe.Level, ProbeDigest: probe.Digest, MemoryWall: probe.MemoryWall,
 		Attempt: a.r.GetAttempt(), Node: a.n.s.name, Started: timestamppb.New(began), Ended: timestamppb.Now(),
 		QueueWait: durationpb.New(max(0, wait)), Snapshot: a.job.GetSnapshot(), Earlier: a.r.Earlier,
 		Stdout: &executorv1.LogDigest{}, Stderr: &executorv1.LogDigest{},

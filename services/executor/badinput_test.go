@@ -196,6 +196,9 @@ func TestExecutor_RunsWhatLooksOdd(t *testing.T) {
 			}
 			j.Env["NULLIUS_SIZE"] = "lite"
 			r := w.run(j)
+			if r.GetLevel() == "" || r.GetProbeDigest() == "" || r.GetMemoryWall() == "" {
+				t.Errorf("not stamped: %v", r)
+			}
 			if r.GetEndReason() != c.want || r.GetAttempt() != 1 || c.want != executorv1.EndReason_SUCCEEDED && r.GetMessage() == "" {
 				t.Errorf("%s at attempt %d: %q, want %s", r.GetEndReason(), r.GetAttempt(), r.GetMessage(), c.want)
 			}
