@@ -30,7 +30,7 @@ func TestOrdinaryUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Patterns are split at slashes before alternatives, so the choice is by test.
-	which := []string{"^TestAttackBeyond_(processes|memory)$/./B(01|02|03|08|20|21|32)", "^(TestAttack_(memory|kernel|secrets|network)|TestSilent_nothing.*|TestFolders.*|TestUsers.*|TestShm.*|TestImage.*|TestRemoveTree.*)$"}
+	which := []string{"^TestAttackBeyond_(processes|memory)$/./B(01|02|03|08|20|21|32)", "^(TestAttack_(memory|kernel|secrets|network)|TestSilent_nothing.*|TestFolders.*|TestUsers.*|TestShm.*|TestImage.*|TestRemoveTree.*|TestAttackFurther.*|TestRun_isCancelled.*)$"}
 	if soaking {
 		which = []string{"TestAttack|TestSilent|TestWorks|TestSandbox_TellsHow|TestFolders|TestUsers|TestShm|TestImage"}
 	}
