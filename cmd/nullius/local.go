@@ -11,7 +11,6 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -21,10 +20,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/dynamicpb"
 
-	"nullius.dev/gateway"
 	"nullius.dev/kit/app"
 	"nullius.dev/kit/app/process"
-	"nullius.dev/kit/config"
 	"nullius.dev/kit/fault"
 	"nullius.dev/kit/natsd"
 	"nullius.dev/kit/sandbox"
@@ -153,33 +150,6 @@ func (c *cli) dataCheck() check {
 		_ = lock.Close()
 	}
 	return k
-}
-
-func (c *cli) configCommand() *cobra.Command {
-	var origin bool
-	view := &cobra.Command{Use: "view", Short: "Print the gateway's configuration as the environment leaves it", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-		cfg := gateway.DefaultConfig()
-		file := os.Getenv("NULLIUS_CONFIG")
-		if origin {
-			values, err := config.Origins("gateway", &cfg, file, os.Environ())
-			if err != nil {
-				return err
-			}
-			w := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
-			for _, v := range values {
-				fmt.Fprintf(w, "%s\t%s\t%s\n", v.Key, v.Text, v.Origin)
-			}
-			return w.Flush()
-		}
-		if err := config.Load("gateway", &cfg, file, os.Environ()); err != nil {
-			return err
-		}
-		return yaml.NewEncoder(c.out).Encode(cfg)
-	}}
-	view.Flags().BoolVar(&origin, "show-origin", false, "say where each value comes from")
-	cmd := &cobra.Command{Use: "config", Short: "Look at configuration"}
-	cmd.AddCommand(view)
-	return cmd
 }
 
 // apiCommand calls any method of the public API with JSON.

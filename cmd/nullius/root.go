@@ -201,7 +201,8 @@ func (c *cli) helpTopics() []*cobra.Command {
 nullius api: 64 + gRPC code.`),
 		topic("environment", "Variables that are read", `Variables:
   NULLIUS_ADDRESS, NULLIUS_DATA_DIR, NULLIUS_OUTPUT, NULLIUS_LOG_LEVEL   defaults of the flags of the same name
-  NULLIUS_<SERVICE>_<FIELD>                                             one field of a service's configuration
+  NULLIUS_<SERVICE>_<FIELD>                                             one field of a service's configuration; nullius config view SERVICE lists them
+  NULLIUS_CONFIG                                                        configuration file of a service in a process of its own
   OPENAI_API_KEY, AZURE_OPENAI_API_KEY, ANTHROPIC_API_KEY, DEEPSEEK_API_KEY, OPENROUTER_API_KEY, GEMINI_API_KEY, OPENAI_COMPATIBLE_API_KEY,
   AWS_BEARER_TOKEN_BEDROCK, S2_API_KEY, OPENALEX_API_KEY                keys, each also as …_FILE; read by services that call models or engines only
   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE, AWS_REGION …   Bedrock, as AWS's own tools read them

@@ -111,10 +111,10 @@ func (s *suite) openSandbox(ctx context.Context, log *slog.Logger) {
 func (s *suite) attach(ctx context.Context, cfg suiteConfig, conn *bus.Conn, blobs store.Blobs) error {
 	n := rpc.NewNetwork(rpc.Options{Tracer: s.host.Component("nullius").Tracer()})
 	models := func(component string) (*llm.Door, error) {
-		var c struct {
+		c, err := fromVariables(component, struct {
 			Models llm.Config `yaml:"models"`
-		}
-		if err := config.Load(component, &c, "", os.Environ()); err != nil {
+		}{})
+		if err != nil {
 			return nil, err
 		}
 		c.Models.SoleOwner, c.Models.Process = true, "all-in-one"
@@ -130,7 +130,10 @@ func (s *suite) attach(ctx context.Context, cfg suiteConfig, conn *bus.Conn, blo
 			if err != nil {
 				return err
 			}
-			c := coder.DefaultConfig()
+			c, err := fromVariables("coder", coder.DefaultConfig())
+			if err != nil {
+				return err
+			}
 			c.Listen = "inproc:coder"
 			var box sandbox.Runner = refusing{s.weak}
 			if s.box != nil {
@@ -143,7 +146,10 @@ func (s *suite) attach(ctx context.Context, cfg suiteConfig, conn *bus.Conn, blo
 			if err != nil {
 				return err
 			}
-			c := writer.DefaultConfig()
+			c, err := fromVariables("writer", writer.DefaultConfig())
+			if err != nil {
+				return err
+			}
 			c.Listen, c.Peers.Literature = "inproc:writer", "inproc:ideation"
 			h := s.host.Component("writer")
 			return writer.Attach(h, n.For(h), c, writer.Shared{Models: d, Blobs: blobs, Sandbox: s.runner()})
@@ -153,7 +159,10 @@ func (s *suite) attach(ctx context.Context, cfg suiteConfig, conn *bus.Conn, blo
 			if err != nil {
 				return err
 			}
-			c := reviewer.DefaultConfig()
+			c, err := fromVariables("reviewer", reviewer.DefaultConfig())
+			if err != nil {
+				return err
+			}
 			c.Listen = "inproc:reviewer"
 			return reviewer.Attach(s.host.Component("reviewer"), n, c, reviewer.Shared{Models: d, Blobs: blobs, Sandbox: s.runner()})
 		},
@@ -163,6 +172,12 @@ func (s *suite) attach(ctx context.Context, cfg suiteConfig, conn *bus.Conn, blo
 		}
 	}
 	return s.attachGateway(ctx, cfg, n, conn, blobs, check)
+}
+
+// fromVariables reads a component's variables, NULLIUS_<COMPONENT>_<FIELD>, over its defaults. A configuration file is of one service, so none is read.
+func fromVariables[C any](component string, c C) (C, error) {
+	err := config.Load(component, &c, "", os.Environ())
+	return c, err
 }
 
 // refusing stands in for the sandbox where there is none, so that the parts that need it say why.
@@ -181,8 +196,8 @@ func (s *suite) runner() sandbox.Runner {
 }
 
 func (s *suite) attachExecutor(n *rpc.Network, conn *bus.Conn, blobs store.Blobs) error {
-	c := executor.DefaultConfig()
-	if err := config.Load("executor", &c, "", os.Environ()); err != nil {
+	c, err := fromVariables("executor", executor.DefaultConfig())
+	if err != nil {
 		return err
 	}
 	c.Listen, c.SoleOwner, c.State, c.DrainTimeout = "inproc:executor", true, filepath.Join(s.dataDir, "executor"), time.Second
@@ -198,8 +213,8 @@ func (s *suite) attachIdeation(n *rpc.Network, conn *bus.Conn, blobs store.Blobs
 	if err != nil {
 		return nil, err
 	}
-	c := ideation.DefaultConfig()
-	if err := config.Load("ideation", &c, "", os.Environ()); err != nil {
+	c, err := fromVariables("ideation", ideation.DefaultConfig())
+	if err != nil {
 		return nil, err
 	}
 	c.Listen, c.DataDir = "inproc:ideation", s.dataDir
@@ -207,7 +222,10 @@ func (s *suite) attachIdeation(n *rpc.Network, conn *bus.Conn, blobs store.Blobs
 }
 
 func (s *suite) attachGateway(ctx context.Context, cfg suiteConfig, n *rpc.Network, conn *bus.Conn, blobs store.Blobs, door *llm.Door) error {
-	c := gateway.DefaultConfig()
+	c, err := fromVariables("gateway", gateway.DefaultConfig())
+	if err != nil {
+		return err
+	}
 	c.DataDir, c.SoleOwner, c.Insecure = s.dataDir, true, cfg.Insecure
 	if cfg.Listen != "" {
 		c.Listen = cfg.Listen
