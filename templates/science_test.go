@@ -88,8 +88,12 @@ assert np.array_equal(curve, again[0]) and ever == again[1]
 peaks = [[evaluate.measure(*experiment.simulate(s, 2.8, 2000, 200, "one"), 2000) for s in range(20)]]
 experiment.contact_factor = lambda day, infectious, people: 0.35 if infectious > 0.01 * people else 1.0
 peaks.append([evaluate.measure(*experiment.simulate(s, 2.8, 2000, 200, "one"), 2000) for s in range(20)])
-normal, fewer = (np.mean([m["infected_peak"] for m in part if m]) for part in peaks)
+normal, fewer = (np.mean([m["infected_peak"] for m in part]) for part in peaks)
 assert fewer < 0.3 * normal, (normal, fewer)
+one, some, none = (evaluate.summarise(np.full((3, 9), 40), ever, 2000, 0.0) for ever in ([5, 6, 900], [800, 900, 5], [5, 6, 7]))
+assert one["final_info_dict"]["total_infected"] == [0.45] and "total_infected" not in one["stderrs"]
+assert some["means"]["total_infected"] == 0.425 and abs(some["means"]["total_infected_all"] - 0.284167) < 1e-9
+assert none["means"]["infected_peak"] == 0.02 and none["means"]["extinction_share"] == 1
 `,
 	// A model must not see what it is to tell; the perfect model's loss must be below that of counting characters.
 	"nanoGPT": `

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,7 +122,38 @@ func TestSmokeSize_runs_too(t *testing.T) {
 			}
 			python(t, dir, "", "plot.py")
 			drawn(t, dir, figures[name])
+			crowd(t, dir)
+			python(t, dir, "", "-W", "error::UserWarning", "plot.py") // warned of where panels and labels have no room
+			drawn(t, dir, figures[name])
 		})
+	}
+}
+
+// crowd makes six runs of two, with labels longer than any figure is wide; the figures drawn before go.
+func crowd(t *testing.T, dir string) {
+	t.Helper()
+	old, err := filepath.Glob(filepath.Join(dir, "*.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, figure := range old {
+		if err := os.Remove(figure); err != nil {
+			t.Fatal(err)
+		}
+	}
+	labels := map[string]string{"run_0": "Baseline", "run_1": "short"}
+	for _, run := range []string{"run_2", "run_3", "run_4", "run_5"} {
+		if err := os.CopyFS(filepath.Join(dir, run), os.DirFS(filepath.Join(dir, "run_1"))); err != nil {
+			t.Fatal(err)
+		}
+		labels[run] = run + " with a warm-up of fifty steps, no decay on biases and norms, and an_unbroken_word_of_a_hundred_letters" + strings.Repeat("_more", 15)
+	}
+	text, err := json.Marshal(labels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "labels.json"), text, 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 
