@@ -140,6 +140,9 @@ func TestEnvironment_NamesWhatCannotBeHad(t *testing.T) {
 		{"an include", "-r other.txt\n", "requirement 1"},
 		{"an editable path", "nullius-probe-a\n-e .\n", "requirement 2"},
 		{"an address", "nullius-probe-a @ https://evil/a.whl\n", "requirement 1"},
+		{"an option in the place of a marker", "nullius-probe-a; --index-url=http://evil/\n", "requirement 1"},
+		{"an option behind a marker", "nullius-probe-a;python_version>'3' -r other.txt\n", "requirement 1"},
+		{"an address in the place of a marker", "nullius-probe-a ; https://evil/a.whl\n", "requirement 1"},
 		{"a path", "./nullius_probe_a-1.2-py3-none-any.whl\n", "requirement 1"},
 		{"half of the hashes", "a==1 --hash=sha256:" + strings.Repeat("0", 64) + "\nb==2\n", "all or none"},
 	}

@@ -26,6 +26,12 @@ type requirements struct {
 	hashed bool
 }
 
+// beyond tells whether a line of the right shape holds an option or an address, where an installer may look for more than a marker.
+func beyond(line string) bool {
+	rest := strings.ReplaceAll(line, " --hash=sha256:", " ")
+	return strings.Contains(rest, " -") || strings.Contains(rest, ";-") || strings.Contains(rest, "--") || strings.Contains(rest, "://")
+}
+
 // parse accepts names, versions, markers and hashes; options, addresses, paths
 // and includes would fetch or run something else.
 func parse(data []byte) (requirements, error) {
@@ -41,7 +47,7 @@ func parse(data []byte) (requirements, error) {
 			continue
 		}
 		m := line.FindStringSubmatch(l)
-		if m == nil {
+		if m == nil || beyond(l) {
 			return r, fmt.Errorf("requirement %d, %.80q, is not a name with version, marker and hash; options, addresses and paths are not taken", i+1, l)
 		}
 		if m[2] != "" {
