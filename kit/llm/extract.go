@@ -14,7 +14,7 @@ import (
 const maxDepth = 200
 
 // candidates lists the JSON objects in a reply, the likeliest last: the last fence whose text is one, else the balanced
-// {…} at top level. A leading <think> section is dropped.
+// {…} at top level. A leading <think> or <thinking> section is dropped.
 func candidates(text string) []string {
 	text = dropThinking(text)
 	var fenced []string
@@ -29,15 +29,16 @@ func candidates(text string) []string {
 	return balanced(text)
 }
 
+// dropThinking takes away a leading section of the kinds that open models think in.
 func dropThinking(s string) string {
 	t := strings.TrimSpace(s)
-	if !strings.HasPrefix(t, "<think>") {
-		return s
+	for _, tag := range []string{"think", "thinking"} {
+		if rest, ok := strings.CutPrefix(t, "<"+tag+">"); ok {
+			_, rest, _ = strings.Cut(rest, "</"+tag+">") // empty: it never stopped
+			return rest
+		}
 	}
-	if i := strings.Index(t, "</think>"); i >= 0 {
-		return t[i+len("</think>"):]
-	}
-	return "" // it never stopped thinking
+	return s
 }
 
 // fences lists what stands between lines of three backticks. A last one without end is taken too.

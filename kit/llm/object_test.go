@@ -41,6 +41,7 @@ func TestObject_finds_the_object(t *testing.T) {
 		"an example in a fence first":   "```json\n{\"Score\":\"<int>\"}\n```\n```json\n" + want + "\n```",
 		"a fence that never ends":       "```json\n" + want,
 		"after thinking":                "<think>maybe {\"Score\":1,\"Text\":\"no\"}</think>\n" + want,
+		"after thinking in other tags":  "\n<thinking>maybe {\"Score\":1,\"Text\":\"no\"}</thinking>\n" + want,
 		"of several the last that fits": `{"Score":1,"Text":"a"} then ` + want + ` and {"x":1}`,
 		"with a comma too many":         `{"Score":3,"Text":"ok",}`,
 		"with single quotes":            `{'Score':3,'Text':'ok'}`,
@@ -72,16 +73,17 @@ func TestObject_keeps_LaTeX(t *testing.T) {
 
 func TestObject_asks_again_with_what_is_wrong(t *testing.T) {
 	for name, tc := range map[string]struct{ bad, rule string }{
-		"a wrong type":    {`{"Score":"three","Text":"x"}`, "/Score: got string, want integer"},
-		"a bound":         {`{"Score":0,"Text":"x"}`, "/Score: minimum: got 0, want 1"},
-		"a missing key":   {`{"Score":1}`, "missing property 'Text'"},
-		"no object":       {`I would say three.`, "there is no JSON object"},
-		"nothing":         {``, "there is no JSON object"},
-		"a doubled key":   {`{"Score":1,"Score":2,"Text":"x"}`, "a key stands twice"},
-		"not a number":    {`{"Score":NaN,"Text":"x"}`, "/Score: got string, want integer"},
-		"cut":             {`!length {"Score":1,"Te`, "length limit"},
-		"only a thought":  {`<think>hm {"Score":1,"Text":"x"}`, "there is no JSON object"},
-		"nested too deep": {`{"Score":1,"Text":"x","a":` + strings.Repeat("[", 300) + strings.Repeat("]", 300) + `}`, "nested too deeply"},
+		"a wrong type":         {`{"Score":"three","Text":"x"}`, "/Score: got string, want integer"},
+		"a bound":              {`{"Score":0,"Text":"x"}`, "/Score: minimum: got 0, want 1"},
+		"a missing key":        {`{"Score":1}`, "missing property 'Text'"},
+		"no object":            {`I would say three.`, "there is no JSON object"},
+		"nothing":              {``, "there is no JSON object"},
+		"a doubled key":        {`{"Score":1,"Score":2,"Text":"x"}`, "a key stands twice"},
+		"not a number":         {`{"Score":NaN,"Text":"x"}`, "/Score: got string, want integer"},
+		"cut":                  {`!length {"Score":1,"Te`, "length limit"},
+		"only another thought": {`<thinking>hm {"Score":1,"Text":"x"}`, "there is no JSON object"},
+		"only a thought":       {`<think>hm {"Score":1,"Text":"x"}`, "there is no JSON object"},
+		"nested too deep":      {`{"Score":1,"Text":"x","a":` + strings.Repeat("[", 300) + strings.Repeat("]", 300) + `}`, "nested too deeply"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			raw, rep, script, err := object(t, 2, tc.bad, `{"Score":2,"Text":"y"}`)
