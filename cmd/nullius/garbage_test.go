@@ -17,7 +17,7 @@ func TestEveryServiceRefusesGarbage(t *testing.T) {
 		"executor": {"nullius.executor.v1.ExecutorService"}, "writer": {"nullius.writer.v1.WriterService"}, "reviewer": {"nullius.reviewer.v1.ReviewerService"},
 		"gateway": {"nullius.gateway.v1.StudyService"},
 	}
-	seed, n := uint64(time.Now().UnixNano()), 60
+	seed, n := uint64(time.Now().UnixNano()), 25
 	if soaking() {
 		n = 600
 	}

@@ -92,6 +92,9 @@ var bugWords = regexp.MustCompile(`INTERNAL|panic|goroutine |QUARANTINE|runtime 
 
 // TestRun_otherMakes: models with other habits of form end each study in a paper or in an honest failure, whatever the template.
 func TestRun_otherMakes(t *testing.T) {
+	if !soaking() {
+		t.Skip("whole studies, minutes of them; NULLIUS_SOAK=1 runs them")
+	}
 	t.Parallel()
 	for _, tt := range []struct {
 		template string
@@ -102,9 +105,6 @@ func TestRun_otherMakes(t *testing.T) {
 		{filepath.Join("testdata", "seir"), nil, foreign.Seir()},
 	} {
 		for _, h := range habits {
-			if !soaking() && (!h.fine || tt.template == "double_descent") {
-				continue
-			}
 			t.Run(filepath.Base(tt.template)+", "+h.name, func(t *testing.T) {
 				f := newModel(t)
 				f.Answer = func(all, last string) (string, string) {

@@ -130,6 +130,9 @@ func TestTemplateInit_inOddPlaces(t *testing.T) {
 
 // TestRun_templateThatInitMade: from the empty folder to a paper, as docs/templates.md tells it.
 func TestRun_templateThatInitMade(t *testing.T) {
+	if !soaking() {
+		t.Skip("a whole study; NULLIUS_SOAK=1 runs it, and TestTemplateInit_inOddPlaces checks and runs such templates")
+	}
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "how many neighbours")
 	if code, out, errOut := nullius(t, "template", "init", dir); code != exitDone {
