@@ -404,7 +404,7 @@ type Form struct {
 	OverallItem      string                 `protobuf:"bytes,5,opt,name=overall_item,json=overallItem,proto3" json:"overall_item,omitempty"`
 	DefaultThreshold float64                `protobuf:"fixed64,6,opt,name=default_threshold,json=defaultThreshold,proto3" json:"default_threshold,omitempty"` // on Overall: accept from here
 	Source           string                 `protobuf:"bytes,7,opt,name=source,proto3" json:"source,omitempty"`                                               // address
-	Checked          string                 `protobuf:"bytes,8,opt,name=checked,proto3" json:"checked,omitempty"`                                             // date
+	Checked          string                 `protobuf:"bytes,8,opt,name=checked,proto3" json:"checked,omitempty"`                                             // date on which it was last compared with its source; empty: not compared
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
