@@ -360,6 +360,9 @@ func (c *cli) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Serve everything in this process: gRPC, REST and pages on one port", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("address") {
+				return usage("--address is a server to talk to; serve --listen %s serves there", c.address)
+			}
 			ctx, release := c.untilSignal(cmd.Context(), true)
 			defer release()
 			s, err := startSuite(ctx, suiteConfig{DataDir: c.dataDir, Listen: listen, Insecure: insecure, Log: newLogger(c.logLevel)})

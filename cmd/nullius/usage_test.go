@@ -30,6 +30,7 @@ func TestUsage_names_the_command(t *testing.T) {
 		"a list that is none":    {[]string{"list", "bananas"}, exitUsage, []string{`invalid argument "bananas"`, "usage: nullius list", "next: nullius help list\n"}},
 		"a filter for templates": {[]string{"list", "templates", "--filter", "state=RUNNING"}, exitUsage, []string{"--filter is for studies and ideas"}},
 		"no such subcommand":     {[]string{"template", "chekc"}, exitUsage, []string{`unknown command "chekc" for "nullius template"`, "next: nullius help template\n"}},
+		"where to serve":         {[]string{"serve", "--address", "127.0.0.1:7711"}, exitUsage, []string{"--address is a server to talk to; serve --listen 127.0.0.1:7711"}},
 		"no such shell":          {[]string{"completion", "tcsh"}, exitUsage, []string{`unknown command "tcsh" for "nullius completion"`}},
 		"no such help":           {[]string{"help", "me"}, exitUsage, []string{"there is no command and no topic", "next: nullius help"}},
 		"no such help below":     {[]string{"help", "template", "me"}, exitUsage, []string{"there is no command and no topic"}},
